@@ -1,0 +1,59 @@
+# make help says what there is. PYTHON picks the interpreter that .venv is made from.
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock --editable
+BUILD := $(BIN)/jupyter-book build book/ -W -n --keep-going
+
+.DEFAULT_GOAL := help
+.PHONY: help book site notebooks test lint format bench lock clean
+
+help: ## say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+book: .venv/.all ## install, run every notebook anew, build the site
+	$(BIN)/python tools/notebooks.py --all
+	$(BUILD)
+
+site: .venv/.book ## build the site from the committed outputs (no torch, seconds)
+	$(BUILD)
+
+notebooks: .venv/.all ## run the notebooks whose outputs are stale (NAME="gan labels": these)
+	$(BIN)/python tools/address.py
+	$(BIN)/python tools/notebooks.py $(NAME)
+
+test: .venv/.all ## install, run the tests
+	$(BIN)/python -m pytest
+
+lint: .venv/.all ## check style and that the repository's address is the same everywhere
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python tools/address.py --check
+
+format: .venv/.all ## mend what can be mended of the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.all ## measure the selection against one partition
+	$(BIN)/python tools/bench_trim.py
+
+lock: ## install the newest versions allowed into a fresh .venv and write requirements.lock
+	rm -rf .venv && $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[torch,book,test]'
+	$(BIN)/python tools/lock.py
+
+clean: ## remove what was built, .venv included
+	rm -rf .venv book/_build dist .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The two environments are one, in layers: .book builds the site, .all adds torch and the tests.
+.venv/.book: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "This needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(INSTALL) '.[book]'
+	touch $@
+
+.venv/.all: .venv/.book
+	$(INSTALL) '.[torch,book,test]'
+	touch $@

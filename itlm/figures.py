@@ -1,0 +1,156 @@
+"""How the book draws: one palette, one style, and a figure that a reader steps through.
+
+Colours are those of Okabe & Ito, safe for colour-blind readers. The same thing has the same colour
+on every page.
+"""
+
+import base64
+import html
+import io
+import sys
+import uuid
+from collections.abc import Iterable
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+
+__all__ = ["BAD", "BASELINE", "CLEAN", "COLOURS", "ITLM", "ORACLE", "OTHER", "label_ends", "stepper", "style"]
+
+CLEAN = "#0072B2"  # blue: clean samples
+BAD = "#D55E00"  # vermilion: bad samples
+ITLM = "#009E73"  # green: what the method finds
+BASELINE = "#7F7F7F"  # grey: training on everything
+ORACLE = "#000000"  # thin dashed line: training on the clean samples alone
+OTHER = ("#CC79A7", "#E69F00", "#56B4E9", "#F0E442")  # further methods, in this order
+
+COLOURS = {"clean": CLEAN, "bad": BAD, "itlm": ITLM, "baseline": BASELINE, "oracle": ORACLE}
+
+
+def style() -> None:
+    """Draw every following figure in the book's style: readable on a phone, opaque in dark mode.
+
+    In a notebook figures are drawn as SVG: sharp at every size, and the same bytes at every run.
+    """
+    if "IPython" in sys.modules:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg", metadata={"Date": None})
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (6.0, 3.8),
+            "savefig.dpi": 130,
+            "svg.hashsalt": "itlm",
+            "figure.facecolor": "white",
+            "savefig.facecolor": "white",
+            "font.size": 12,
+            "axes.titlesize": 12,
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#E6E6E6",
+            "axes.axisbelow": True,
+            "legend.frameon": False,
+            "figure.constrained_layout.use": True,
+            "axes.prop_cycle": mpl.cycler(color=[ITLM, CLEAN, BAD, *OTHER]),
+        }
+    )
+
+
+def label_ends(ax, *, gap: float = 0.06) -> None:
+    """Write each labelled line's label where the line ends, in its colour, without overlaps.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Lines whose label begins with an underscore are left alone.
+    gap : float
+        Smallest distance between two labels, as a fraction of the axes' height.
+    """
+    to_axes = ax.transData + ax.transAxes.inverted()
+    ends = []
+    for line in ax.get_lines():
+        if not line.get_label().startswith("_"):
+            x, y = line.get_xdata()[-1], line.get_ydata()[-1]
+            ends.append([to_axes.transform((x, y))[1], y, x, line])
+    ends.sort(key=lambda end: end[0])
+    lowest = -1.0
+    for height, y, x, line in ends:
+        place = max(height, lowest + gap)
+        lowest = place
+        ax.annotate(
+            line.get_label(),
+            xy=(x, y),
+            xytext=(1.02, place),
+            textcoords="axes fraction",
+            color=line.get_color(),
+            va="center",
+            annotation_clip=False,
+        )
+
+
+def stepper(figures: Iterable, captions: Iterable[str]):
+    """Show figures one at a time, with buttons and a slider to step through them.
+
+    All in one piece of HTML, so that it works in Jupyter, on Colab, on a phone and in a page read
+    without a network. Without JavaScript the last figure is shown.
+
+    Parameters
+    ----------
+    figures : iterable of matplotlib.figure.Figure
+        Drawn one after another and closed.
+    captions : iterable of str
+        One line for each, plain text.
+
+    Returns
+    -------
+    IPython.display.HTML
+    """
+    from IPython.display import HTML
+
+    frames = []
+    for figure, caption in zip(figures, captions, strict=True):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="webp", pil_kwargs={"quality": 70, "method": 6})
+        plt.close(figure)
+        frames.append((base64.b64encode(buffer.getvalue()).decode(), html.escape(caption)))
+    # A name of its own, the same at every run, so that re-running an unchanged notebook leaves no diff.
+    name = "stepper-" + uuid.uuid5(uuid.NAMESPACE_OID, "".join(data for data, _ in frames)).hex[:8]
+    last = len(frames) - 1
+    pictures = "\n".join(
+        f'<figure{"" if i == last else " hidden"}><img src="data:image/webp;base64,{data}" alt="{caption}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+        for i, (data, caption) in enumerate(frames)
+    )
+    return HTML(f"""<div class="stepper" id="{name}">
+<style>
+.stepper {{max-width: 46rem; margin: 1rem auto; font-family: sans-serif}}
+.stepper figure {{margin: 0; background: #fff; color: #222; border-radius: .4rem; padding: .4rem}}
+.stepper figure[hidden] {{display: none}}
+.stepper img {{width: 100%; height: auto; display: block; filter: none !important; background: #fff}}
+.stepper figcaption {{min-height: 3em; margin: .2rem .4rem; font-size: .95rem; color: #222}}
+.stepper nav {{display: flex; gap: .5rem; align-items: center; margin-top: .5rem}}
+.stepper button {{font: inherit; padding: .4rem .9rem; min-height: 2.6rem; cursor: pointer}}
+.stepper input {{flex: 1; min-width: 4rem}}
+</style>
+{pictures}
+<nav hidden><button type="button" aria-label="one step back">&#9664;</button>
+<input type="range" min="0" max="{last}" value="0" aria-label="step">
+<button type="button" aria-label="one step on">&#9654;</button></nav>
+<script>
+(() => {{
+  const root = document.getElementById("{name}");
+  const frames = root.querySelectorAll("figure");
+  const slider = root.querySelector("input");
+  const show = i => {{
+    slider.value = Math.max(0, Math.min({last}, i));
+    frames.forEach((frame, j) => frame.hidden = j !== +slider.value);
+  }};
+  const [back, on] = root.querySelectorAll("button");
+  back.onclick = () => show(+slider.value - 1);
+  on.onclick = () => show(+slider.value + 1);
+  slider.oninput = () => show(+slider.value);
+  root.querySelector("nav").hidden = false;
+  show(0);
+}})();
+</script></div>""")

@@ -1,0 +1,349 @@
+"""Algorithm 1: alternate between keeping the samples of smallest loss and retraining on them.
+
+    for t = 0, ..., T - 1:
+        S_t       = the floor(alpha n) samples of smallest loss under theta_t      trim
+        theta_t+1 = ModelUpdate(theta_t, S_t, t)                                   update, yours
+
+This module knows nothing of models: ``iterate`` is handed the losses and the update as two functions.
+It serves NumPy arrays and torch tensors alike, and imports torch only if a tensor comes in.
+
+Source: Shen & Sanghavi, *Learning with Bad Training Data via Iterative Trimmed Loss Minimization*,
+ICML 2019, Section 4.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Round", "iterate", "n_kept", "trim"]
+
+_ROUNDING = Fraction(1, 10**12)  # far above the error of a short float sum, far below 1/n
+
+
+def n_kept(n: int, alpha: float) -> int:
+    """Count the samples kept: floor(alpha n), for the decimal that alpha was meant to be.
+
+    Parameters
+    ----------
+    n : int, at least 1
+        Number of samples.
+    alpha : float in (0, 1]
+        Fraction kept (alpha in Algorithm 1). An alpha within 1e-12 of k/n counts as k/n, so that
+        ``n_kept(100, 0.29)`` is 29 and ``n_kept(3000, 0.6 - 0.05)`` is 1650, where plain float
+        arithmetic gives 28 and 1649.
+
+    Returns
+    -------
+    int
+        Between 1 and n.
+
+    Raises
+    ------
+    ValueError
+        If alpha is outside (0, 1], n is below 1, or alpha is so small that nothing would be kept.
+    """
+    if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"n must be a positive integer, got {n!r}: there is nothing to keep a fraction of")
+    _check_alpha(alpha)
+    k = min(int(n), floor(n * (Fraction(str(alpha)) + _ROUNDING)))
+    if k == 0:
+        raise ValueError(f"alpha={alpha} keeps floor({alpha} * {n}) = 0 samples; use alpha of at least 1/{n}")
+    return k
+
+
+def trim(losses, alpha: float, *, groups=None):
+    """Select the floor(alpha n) samples of smallest loss: S_t of Algorithm 1.
+
+    By partition, in O(n). Ties go to the lower index, so the selection is deterministic, and the same
+    for NumPy and torch.
+
+    Parameters
+    ----------
+    losses : array or tensor, shape (n,), real
+        The loss of each sample under the current model. ``inf`` is a large loss like any other, as
+        long as it need not be kept.
+    alpha : float in (0, 1]
+        Fraction kept (alpha in Algorithm 1).
+    groups : array or tensor of int, shape (n,), optional
+        Trim within each group, so that no class can vanish. The total is still ``n_kept(n, alpha)``.
+        Each group's share is in proportion to its size, by largest remainder; where the total allows
+        it, every group keeps at least one sample.
+
+    Returns
+    -------
+    array or tensor of bool, shape (n,)
+        True for exactly ``n_kept(n, alpha)`` samples; of the kind and on the device of ``losses``.
+
+    Raises
+    ------
+    ValueError
+        For NaN losses (the message counts and locates them), an infinite loss that would have to be
+        kept, alpha outside (0, 1], an empty selection, or arguments of the wrong shape or dtype.
+    """
+    losses = _as_losses(losses)
+    n = losses.shape[0]
+    k = n_kept(n, alpha)
+    if groups is None:
+        kept = _smallest(losses, k)
+    else:
+        order, sizes = _group(groups, losses)
+        kept, start = _falses_like(losses), 0
+        for size, share in zip(sizes, _shares(sizes, k), strict=True):
+            members = order[start : start + size]  # ascending, so that ties still go to the lower index
+            if share:
+                kept[members[_smallest(losses[members], share)]] = True
+            start += size
+    return kept
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Round:
+    """What one round of Algorithm 1 saw: the model it began with and the samples it kept.
+
+    Attributes
+    ----------
+    t : int
+        Round number, from 0.
+    theta : object
+        The model theta_t, *before* this round's update.
+    losses : array or tensor, shape (n,)
+        The samples' losses under ``theta``.
+    kept : array or tensor of bool, shape (n,)
+        The selection S_t.
+    alpha : float
+        The fraction kept in this round.
+    objective : float
+        The trimmed loss: the sum of the kept samples' losses.
+    n_entered, n_left : int or None
+        How many samples the selection gained and lost since the round before. Before Round 0 every
+        sample counts as kept. None in the first round of a resumed run, which has no memory of it.
+    """
+
+    t: int
+    theta: Any
+    losses: Any
+    kept: Any
+    alpha: float
+    objective: float
+    n_entered: int | None
+    n_left: int | None
+
+    @property
+    def changed(self) -> bool | None:
+        """Whether trimming changed anything in this round; None where that is unknown."""
+        return None if self.n_left is None else self.n_entered + self.n_left > 0
+
+    def __repr__(self) -> str:
+        moved = "" if self.n_left is None else f", {self.n_entered} entered, {self.n_left} left"
+        n = self.kept.shape[0]
+        return f"Round {self.t}: {n_kept(n, self.alpha)} of {n} kept{moved}, objective {self.objective:.6g}"
+
+
+def iterate(
+    losses: Callable[[Any], Any],
+    update: Callable[[Any, Any, int], Any],
+    theta: Any,
+    alpha: float | Sequence[float],
+    rounds: int,
+    *,
+    start: int = 0,
+    groups=None,
+    stop_at_fixed_point: bool = False,
+) -> Iterator[Round]:
+    """Run Algorithm 1, yielding each round as it comes.
+
+    T updates give T + 1 rounds. Where ``theta`` was fitted to all samples, Round 0 shows that baseline
+    and Round 1 the model after one step.
+
+    Parameters
+    ----------
+    losses : callable, theta -> array or tensor, shape (n,)
+        The loss f_theta(s_i) of every sample.
+    update : callable, (theta, kept, t) -> theta
+        ModelUpdate(theta_t, S_t, t): a *new* model fitted to the kept samples. Changing ``theta`` in
+        place would rewrite rounds already yielded. Draw randomness from (seed, t) alone, and a run can
+        be resumed from any round.
+    theta : object
+        The first model, theta_0 (theta_start when resuming).
+    alpha : float in (0, 1], or sequence of rounds + 1 floats
+        Fraction kept, the same in every round or given for each of Round 0 to Round T.
+    rounds : int, at least 0
+        T, the number of updates counted from Round 0.
+    start : int in [0, rounds], default 0
+        The first round to run, to resume from ``theta``. Rounds keep their numbers.
+    groups : array or tensor of int, shape (n,), optional
+        As for `trim`.
+    stop_at_fixed_point : bool, default False
+        Stop after the first round whose selection is that of the round before. Right only where the
+        update depends on the kept samples alone: then nothing can change any more.
+
+    Yields
+    ------
+    Round
+
+    Raises
+    ------
+    ValueError
+        At the call, for a bad ``alpha``, ``rounds`` or ``start``; while running, as `trim` does, and
+        when the number of losses changes between rounds.
+    """
+    for name, value, low in (("rounds", rounds, 0), ("start", start, 0)):
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
+            raise ValueError(f"{name} must be an integer of at least {low}, got {value!r}")
+    if start > rounds:
+        raise ValueError(f"start must be at most rounds={rounds}, got {start}: rounds counts from Round 0")
+    if isinstance(alpha, Real):
+        schedule = [alpha] * (rounds + 1)
+    else:
+        schedule = list(alpha)
+        if len(schedule) != rounds + 1:
+            raise ValueError(
+                f"alpha has {len(schedule)} values; give one for each of Round 0 to Round {rounds}, {rounds + 1} in all"
+            )
+    for value in schedule:
+        _check_alpha(value)
+    return _rounds(losses, update, theta, schedule, start, groups, stop_at_fixed_point)
+
+
+def _rounds(losses, update, theta, schedule, start, groups, stop_at_fixed_point):
+    before = None
+    for t in range(start, len(schedule)):
+        current = _as_losses(losses(theta))
+        if before is not None and current.shape != before.shape:
+            raise ValueError(
+                f"losses gave {current.shape[0]} values in round {t} and {before.shape[0]} in the round before; "
+                "give the loss of every sample, kept or not, in the same order"
+            )
+        kept = trim(current, schedule[t], groups=groups)
+        if before is None and t == 0:
+            before = ~_falses_like(current)
+        entered = None if before is None else int(_sum(kept & ~before))
+        left = None if before is None else int(_sum(before & ~kept))
+        yield Round(t, theta, current, kept, schedule[t], _total(current[kept]), entered, left)
+        if stop_at_fixed_point and t > start and not (entered or left):
+            return
+        before = kept
+        if t + 1 < len(schedule):
+            theta = update(theta, kept, t)
+
+
+def _check_alpha(alpha) -> None:
+    if not isinstance(alpha, Real) or isinstance(alpha, bool) or not 0 < alpha <= 1:
+        raise ValueError(f"alpha must be in (0, 1], got {alpha!r}: it is the fraction of samples to keep")
+
+
+def _shares(sizes: Sequence[int], k: int) -> list[int]:
+    """Divide k places among groups in proportion to their sizes, by largest remainder."""
+    n = sum(sizes)
+    shares = [k * size // n for size in sizes]
+    by_remainder = sorted(range(len(sizes)), key=lambda g: -(k * sizes[g] % n))  # stable: ties to the lower label
+    for g in by_remainder[: k - sum(shares)]:
+        shares[g] += 1
+    if k >= len(sizes):
+        while 0 in shares:  # a tiny group takes its one place from the group furthest above its quota
+            richest = max((g for g in by_remainder if shares[g] > 1), key=lambda g: n * shares[g] - k * sizes[g])
+            shares[richest] -= 1
+            shares[shares.index(0)] += 1
+    return shares
+
+
+# The few places where NumPy and torch differ.
+
+
+def _is_tensor(x) -> bool:
+    torch = sys.modules.get("torch")  # a tensor cannot come in before torch was imported
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def _is_float(x) -> bool:
+    return x.is_floating_point() if _is_tensor(x) else x.dtype.kind == "f"
+
+
+def _as_losses(losses):
+    """Check losses at the door: real, one-dimensional, no NaN."""
+    if _is_tensor(losses):
+        losses = losses.detach()
+        real = not (losses.is_complex() or str(losses.dtype) == "torch.bool")
+    else:
+        losses = np.asarray(losses)
+        real = losses.dtype.kind in "fiu"
+    if not real:
+        raise ValueError(f"losses must be real numbers, got dtype {losses.dtype}; convert it, for example to float32")
+    if losses.ndim != 1:
+        raise ValueError(f"losses must have shape (n,), got {tuple(losses.shape)}: one loss for each sample")
+    if losses.shape[0] == 0:
+        raise ValueError("losses must have shape (n,) with n of at least 1, got (0,): there is nothing to trim")
+    if _is_float(losses):
+        bad = losses != losses  # noqa: PLR0124 - NaN is the one value that differs from itself
+        if bad.any():
+            where = _true_indices(bad)
+            shown = ", ".join(str(int(i)) for i in where[:5])
+            raise ValueError(
+                f"losses has {len(where)} NaN of {losses.shape[0]} (at {shown}{', ...' if len(where) > 5 else ''}); "
+                "the model has diverged or a sample is broken: mend it before trimming"
+            )
+    return losses
+
+
+def _smallest(losses, k: int):
+    """Mask of the k smallest values, ties to the lower index."""
+    threshold = losses.kthvalue(k).values if _is_tensor(losses) else np.partition(losses, k - 1)[k - 1]
+    if threshold == np.inf:
+        infinite = int(_sum(losses == np.inf))
+        raise ValueError(
+            f"losses has {infinite} infinite values of {losses.shape[0]}, so that keeping {k} would keep "
+            f"{k - losses.shape[0] + infinite} of them; lower alpha, or make the loss finite"
+        )
+    kept = losses < threshold
+    ties = _true_indices(losses == threshold)
+    kept[ties[: k - int(_sum(kept))]] = True
+    return kept
+
+
+def _group(groups, losses):
+    """Sample indices in the order of their groups, and the groups' sizes."""
+    if _is_tensor(losses):
+        import torch
+
+        groups = torch.as_tensor(groups, device=losses.device)
+        whole = not (groups.is_floating_point() or groups.is_complex())
+    else:
+        groups = np.asarray(groups)
+        whole = groups.dtype.kind in "iub"
+    if not whole:
+        raise ValueError(f"groups must be integer labels, got dtype {groups.dtype}; number the groups 0, 1, 2, ...")
+    if groups.shape != losses.shape:
+        raise ValueError(
+            f"groups must have the shape of losses, {tuple(losses.shape)}, got {tuple(groups.shape)}: "
+            "one label for each sample"
+        )
+    if _is_tensor(losses):
+        order, sizes = torch.argsort(groups, stable=True), torch.unique(groups, return_counts=True)[1]
+    else:
+        order, sizes = np.argsort(groups, kind="stable"), np.unique(groups, return_counts=True)[1]
+    return order, sizes.tolist()
+
+
+def _falses_like(losses):
+    return losses.new_zeros(losses.shape, dtype=bool) if _is_tensor(losses) else np.zeros(losses.shape, bool)
+
+
+def _true_indices(mask):
+    return mask.nonzero().squeeze(1) if _is_tensor(mask) else np.flatnonzero(mask)
+
+
+def _sum(mask) -> int:
+    return mask.sum() if _is_tensor(mask) else np.count_nonzero(mask)
+
+
+def _total(losses) -> float:
+    """Sum in double precision where the device has it."""
+    if not _is_tensor(losses):
+        return float(losses.sum(dtype=np.float64))
+    return losses.sum().item() if losses.device.type == "mps" else losses.double().sum().item()

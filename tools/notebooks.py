@@ -1,0 +1,215 @@
+"""Execute the notebooks and say which ones are stale.
+
+    python tools/notebooks.py              execute the stale ones
+    python tools/notebooks.py --all        execute every one
+    python tools/notebooks.py --check      only say which are stale, and why; fails if any is
+    python tools/notebooks.py gan labels   these only
+
+A notebook is ``notebooks/x.py`` (the source) and ``notebooks/x.ipynb`` (the same, with outputs). The
+.ipynb carries a fingerprint of everything its outputs came from: its own code, the itlm modules it
+imports, and theirs, and the recorded results it reads. Comments, docstrings and text cells do not count,
+so that mending a sentence costs no re-run.
+"""
+
+import argparse
+import ast
+import hashlib
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+from jupytext.combine import combine_inputs_with_outputs
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+QUIET = {"extra_arguments": ["--log-level=40"]}  # else every kernel warns that it listens on a local port
+LARGEST = 400_000  # bytes a notebook may have
+
+
+def sources() -> list[Path]:
+    """The notebooks' sources, in alphabetical order."""
+    return sorted(NOTEBOOKS.glob("*.py"))
+
+
+def fingerprint(source: Path) -> dict[str, str]:
+    """What the notebook's outputs depend on: a digest for each file, by its path from the root."""
+    notebook = jupytext.read(source)
+    cells = [c for c in notebook.cells if c.cell_type == "code" and "skip-execution" not in c.metadata.get("tags", [])]
+    code = ast.parse("\n".join(c.source for c in cells))
+    marks = {source.relative_to(ROOT).as_posix(): digest(ast.dump(code))}
+    pending, seen = [code], set()
+    while pending:
+        tree = pending.pop()
+        for module in imported(tree) - seen:
+            seen.add(module)
+            text = (ROOT / "itlm" / f"{module}.py").read_text()
+            pending.append(ast.parse(text))
+            marks[f"itlm/{module}.py"] = digest(ast.dump(without_docstrings(ast.parse(text))))
+        for pattern in results_read(tree):
+            for table in sorted((ROOT / "results").glob(f"{pattern}.csv")):
+                marks[table.relative_to(ROOT).as_posix()] = digest(table.read_text())
+    return dict(sorted(marks.items()))
+
+
+def digest(text: str) -> str:
+    """A short name for a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """The modules of itlm that a piece of code names; ``__init__`` whenever it imports the package."""
+    modules = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if origin.split(".")[0] == "itlm" or node.level:
+                inner = origin if node.level else origin.removeprefix("itlm").lstrip(".")
+                modules |= {"__init__", inner.split(".")[0], *(alias.name for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "itlm":
+                    modules |= {"__init__", *alias.name.split(".")[1:]}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "itlm":
+            modules.add(node.attr)
+    return {name for name in modules if (ROOT / "itlm" / f"{name}.py").exists()}
+
+
+def results_read(tree: ast.AST) -> set[str]:
+    """The tables a piece of code reads: the literal arguments of ``results(...)``, all for ``everything()``."""
+    patterns = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if name == "results" and node.args and isinstance(node.args[0], ast.Constant):
+                patterns.add(node.args[0].value)
+            elif name == "everything":
+                patterns.add("*")
+    return patterns
+
+
+def without_docstrings(tree: ast.AST) -> ast.AST:
+    """The same code, less its docstrings."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return tree
+
+
+def stale(source: Path) -> list[str]:
+    """Why the notebook's outputs are out of date, one reason each; empty if they are not."""
+    target = source.with_suffix(".ipynb")
+    if not target.exists():
+        return ["it has never been executed"]
+    before = nbformat.read(target, as_version=4).metadata.get("itlm", {}).get("fingerprint", {})
+    now = fingerprint(source)
+    return (
+        [f"{name} has changed" for name in now if name in before and now[name] != before[name]]
+        + [f"{name} is new" for name in now if name not in before]
+        + [f"{name} is no longer used" for name in before if name not in now]
+    )
+
+
+def as_notebook(source: Path) -> nbformat.NotebookNode:
+    """The source as a notebook, with the outputs that its .ipynb has for the same cells.
+
+    A cell's id is made from its text: the same at every conversion, and changed only with the cell.
+    """
+    notebook = jupytext.read(source)
+    target = source.with_suffix(".ipynb")
+    if target.exists():
+        notebook = combine_inputs_with_outputs(notebook, nbformat.read(target, as_version=4), fmt="py:percent")
+    seen = {}
+    for cell in notebook.cells:
+        name = digest(cell.source)[:8]
+        seen[name] = seen.get(name, 0) + 1
+        cell.id = name if seen[name] == 1 else f"{name}-{seen[name]}"
+    return notebook
+
+
+def execute(source: Path) -> str:
+    """Run one notebook and write its outputs; returns a line that says how it went."""
+    started = time.perf_counter()
+    target = source.with_suffix(".ipynb")
+    with tempfile.TemporaryDirectory() as empty:
+        raw, done = Path(empty, "in.ipynb"), Path(empty, "out.ipynb")
+        nbformat.write(as_notebook(source), raw)
+        marks = fingerprint(source)
+        Path(empty, "run").mkdir()  # an empty working directory: a notebook may lean on nothing around it
+        papermill.execute_notebook(raw, done, cwd=Path(empty, "run"), progress_bar=False, kernel_name="python3", **QUIET)
+        notebook = nbformat.read(done, as_version=4)
+    clean(notebook)
+    notebook.metadata["itlm"] = {"fingerprint": marks}
+    save(notebook, target)
+    size = target.stat().st_size
+    if size > LARGEST:
+        raise ValueError(f"{target.name} has {size} bytes, more than {LARGEST}: draw fewer or smaller figures")
+    return f"{source.stem}: {time.perf_counter() - started:.0f} s, {size // 1000} kB"
+
+
+def clean(notebook: nbformat.NotebookNode) -> None:
+    """Strip times, paths and counters, so that running an unchanged notebook again leaves no diff."""
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if not cell.metadata.get("tags"):
+            cell.metadata.pop("tags", None)
+    for number, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), 1):
+        cell.execution_count = number
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = number
+
+
+def save(notebook: nbformat.NotebookNode, target: Path) -> None:
+    """Write atomically."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    nbformat.write(notebook, partial)
+    os.replace(partial, target)
+
+
+def main() -> int:
+    """See the top of this file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="notebooks, without their ending (default: all of them)")
+    parser.add_argument("--all", action="store_true", help="execute those that are fresh as well")
+    parser.add_argument("--check", action="store_true", help="execute nothing; fail if a notebook is stale")
+    parser.add_argument("--jobs", type=int, default=2, help="notebooks at a time (default 2)")
+    options = parser.parse_args()
+    known = {source.stem: source for source in sources()}
+    unknown = sorted(set(options.names) - set(known))
+    if unknown:
+        parser.error(f"no notebook named {', '.join(unknown)}; there are {', '.join(known)}")
+    chosen = [known[name] for name in options.names or known]
+    reasons = {source: stale(source) for source in chosen}
+    if options.check:
+        for source, why in reasons.items():
+            for reason in why:
+                print(f"{source.stem}.ipynb is stale: {reason}; run make notebooks")
+        return int(any(reasons.values()))
+    for source in (s for s in chosen if not options.all and not reasons[s]):  # text cells may have changed
+        save(as_notebook(source), source.with_suffix(".ipynb"))
+    todo = [source for source in chosen if options.all or reasons[source]]
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two kernels at a time share two cores
+    failed = 0
+    with ProcessPoolExecutor(options.jobs) as pool:
+        futures = [pool.submit(execute, source) for source in todo]
+        for position, (source, future) in enumerate(zip(todo, futures, strict=True), 1):
+            try:
+                print(f"[{position}/{len(todo)}] {future.result()}", flush=True)
+            except Exception as error:  # the others still run; the end is not zero
+                failed += 1
+                print(f"[{position}/{len(todo)}] {source.stem} FAILED\n{error}", flush=True)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
