@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, Self
 
-__all__ = ["Config", "Range", "check", "flag", "one_of", "parameter", "real", "whole"]
+__all__ = ["check", "Range", "whole", "real", "one_of", "flag", "Config", "parameter"]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 
-__all__ = ["BAD", "BASELINE", "CLEAN", "COLOURS", "ITLM", "ORACLE", "OTHER", "label_ends", "stepper", "style"]
+__all__ = ["style", "label_ends", "stepper", "CLEAN", "BAD", "ITLM", "BASELINE", "ORACLE", "OTHER", "COLOURS"]
 
 CLEAN = "#0072B2"  # blue: clean samples
 BAD = "#D55E00"  # vermilion: bad samples
@@ -67,6 +67,7 @@ def label_ends(ax, *, gap: float = 0.06) -> None:
     gap : float
         Smallest distance between two labels, as a fraction of the axes' height.
     """
+    ax.get_xlim(), ax.get_ylim()  # asking makes the axes settle their limits, which the transform needs
     to_axes = ax.transData + ax.transAxes.inverted()
     ends = []
     for line in ax.get_lines():

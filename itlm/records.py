@@ -8,7 +8,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Evidence", "everything", "evidence", "folder", "judge", "results", "verdict"]
+__all__ = ["folder", "results", "everything", "Evidence", "evidence", "verdict", "judge"]
 
 CLOSE = 2.0  # points: how near to the paper's value "reproduced" asks for
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Round", "iterate", "n_kept", "trim"]
+__all__ = ["n_kept", "trim", "Round", "iterate"]  # the order of the API page
 
 _ROUNDING = Fraction(1, 10**12)  # far above the error of a short float sum, far below 1/n
 

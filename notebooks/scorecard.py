@@ -34,6 +34,7 @@ from IPython.display import HTML
 from itlm import config, records
 from itlm.records import results
 
+PAGES = ["algorithm"]  # the notebooks that are here; the others are to come
 LABELS = ["reproduced", "direction", "undecided", "not reproduced", "not run"]
 config.check(globals(), verdicts=config.one_of("all", *LABELS))
 claims = records.judge(results("paper/claims"), records.everything())
@@ -58,7 +59,8 @@ counts.to_frame("claims").T
 # Click a column's head to sort; type to search.
 
 # %% tags=["hide-input", "full-width"]
-HTML(chosen.to_html(index=False, classes="sortable", border=0, escape=True, na_rep="", formatters={}))
+table = chosen.assign(page=[f'<a href="{page}.html">{page}</a>' if page in PAGES else page for page in chosen.page])
+HTML(table.to_html(index=False, classes="sortable", border=0, escape=False))
 
 # %% [markdown]
 # *One row a claim. "Paper" and "ours" read: from → to. "n" counts seeds.*

@@ -1,5 +1,7 @@
-"""How much more than one partition does trimming cost? Prints a ratio for NumPy and for torch."""
+"""Measure what trimming costs over one partition, and what importing the package costs."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -32,3 +34,6 @@ for name, ours, bare in (
     print(
         f"{name} {bare_time * 1e3:.0f} ms, trim {our_time * 1e3:.0f} ms: ratio {our_time / bare_time:.2f} (at most 3)"
     )
+
+importing = [fastest(lambda m=m: subprocess.run([sys.executable, "-c", f"import {m}"])) for m in ("numpy", "itlm")]
+print(f"import numpy {importing[0] * 1e3:.0f} ms, import itlm {importing[1] * 1e3:.0f} ms (at most 300)")

@@ -137,11 +137,11 @@ def execute(source: Path) -> str:
     started = time.perf_counter()
     target = source.with_suffix(".ipynb")
     with tempfile.TemporaryDirectory() as empty:
-        raw, done = Path(empty, "in.ipynb"), Path(empty, "out.ipynb")
+        raw, done, cwd = Path(empty, "in.ipynb"), Path(empty, "out.ipynb"), Path(empty, "run")
         nbformat.write(as_notebook(source), raw)
         marks = fingerprint(source)
-        Path(empty, "run").mkdir()  # an empty working directory: a notebook may lean on nothing around it
-        papermill.execute_notebook(raw, done, cwd=Path(empty, "run"), progress_bar=False, kernel_name="python3", **QUIET)
+        cwd.mkdir()  # an empty working directory: a notebook may lean on nothing around it
+        papermill.execute_notebook(raw, done, cwd=cwd, progress_bar=False, kernel_name="python3", **QUIET)
         notebook = nbformat.read(done, as_version=4)
     clean(notebook)
     notebook.metadata["itlm"] = {"fingerprint": marks}

@@ -1,0 +1,95 @@
+"""The files that say the same thing in several places say the same thing."""
+
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+address = importlib.import_module("address")
+lock = importlib.import_module("lock")
+
+
+def tracked(root):
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True).stdout
+    paths = [root / name for name in listed.split("\0") if name]
+    return [path for path in paths if path.is_file() and not path.is_symlink()]
+
+
+def test_the_lock_file_satisfies_what_pyproject_asks_for(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    versions = lock.locked()
+    for requirement in map(Requirement, wanted):
+        version = versions[lock.canonical(requirement.name)]
+        assert requirement.specifier.contains(version), f"{requirement} is locked at {version}; run make lock"
+
+
+def test_environment_yml_names_the_locked_versions(root):
+    assert (root / "environment.yml").read_text() == lock.environment(lock.locked())
+    environment = yaml.safe_load((root / "environment.yml").read_text())
+    assert environment["name"] == "itlm"
+
+
+def test_requirements_have_lower_bounds_only_so_that_colab_keeps_its_numpy(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    for requirement in map(Requirement, project["dependencies"] + project["optional-dependencies"]["torch"]):
+        assert [s.operator for s in requirement.specifier] == [">="]
+
+
+def test_the_repositorys_address_stands_in_one_place(root):
+    name = address.ADDRESS.removeprefix("https://github.com/")
+    written = [path for pattern in address.PLACES for path in root.glob(pattern)]
+    made = {path.with_suffix(".ipynb") for path in written}  # from the .py
+    for path in tracked(root):
+        if path in made or path.suffix in {".png", ".lock"}:
+            continue
+        text = path.read_text()
+        if path in written:
+            place = next(p for pattern, p in address.PLACES.items() if path in set(root.glob(pattern)))
+            found = re.findall(place, text)
+            assert found and set(found) == {address.ADDRESS}, f"{path} has {found}; run make notebooks"
+            text = re.sub(place, "", text)
+        if path != root / "_config.yml":
+            assert name not in text, f"{path} has the repository's address by hand"
+    assert (root / "_config.yml").read_text().count(name) == 1
+
+
+def test_links_in_book_lead_to_the_real_ones(root):
+    for name in ("_config.yml", "_toc.yml", "notebooks"):
+        link = root / "book" / name
+        assert link.is_symlink() and not link.readlink().is_absolute()
+        assert link.resolve() == root / name
+
+
+def test_every_notebook_and_page_is_in_the_table_of_contents(root):
+    toc = (root / "_toc.yml").read_text()
+    entries = set(re.findall(r"(?:file|root): (\S+)", toc))
+    pages = {p.stem for p in (root / "book").glob("*.md")}
+    notebooks = {f"notebooks/{p.stem}" for p in (root / "notebooks").glob("*.py")}
+    assert entries == pages | notebooks
+
+
+def test_the_wheel_holds_the_library_and_the_results(root, tmp_path):
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, root]
+    done = subprocess.run(build, capture_output=True, text=True)
+    if done.returncode and "hatchling" in done.stderr:
+        pytest.skip("hatchling cannot be had without a package index")
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("itlm-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"itlm/trimming.py", "itlm/py.typed", "itlm/results/paper/table1.csv"} <= set(names)
+    metadata = next(n for n in names if n.endswith("METADATA"))
+    required = re.findall(r"Requires-Dist: (.*)", zipfile.ZipFile(wheel).read(metadata).decode())
+    assert [r for r in required if "extra" not in r] == ["numpy>=1.26"]
+
+
+def test_the_code_passes_the_linter(root):
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run([sys.executable, "-m", "ruff", *command, root], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,98 @@
+"""Recorded results, and the verdicts on the paper's claims."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from itlm import records
+from itlm.records import Evidence, evidence, judge, results, verdict
+
+
+def test_the_interval_is_the_paired_t_interval():
+    random = np.random.default_rng(0)
+    before, after = random.random(7), random.random(7) + 0.3
+    found = evidence(before, after)
+    low, high = stats.ttest_rel(after, before).confidence_interval(0.95)
+    assert np.allclose([found.difference - found.half_width, found.difference + found.half_width], [low, high])
+    assert found.n == 7
+
+
+def test_one_seed_has_no_interval():
+    assert evidence([1.0], [2.0]).half_width == np.inf
+
+
+@pytest.mark.parametrize("sides", [([1.0], [1.0, 2.0]), ([], [])])
+def test_unpaired_sides_are_refused(sides):
+    with pytest.raises(ValueError, match="one value a seed"):
+        evidence(*sides)
+
+
+def found(before, after, half):
+    return Evidence(before, after, after - before, half, 5)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "paper", "size", "expected"),
+    [
+        (None, (60, 80), True, "not run"),
+        (found(61, 79, 3), (60, 80), True, "reproduced"),
+        (found(61, 79, 3), (60, 80), False, "direction"),
+        (found(61, 77, 3), (60, 80), True, "direction"),
+        (found(61, 62, 3), (60, 80), True, "undecided"),
+        (found(61, 50, 3), (60, 80), True, "not reproduced"),
+        (found(95, 1, 3), (97.5, 0.1), True, "reproduced"),
+        (found(95, 99, 3), (97.5, 0.1), True, "not reproduced"),
+        (found(61, 99, np.inf), (60, 80), True, "undecided"),
+    ],
+)
+def test_the_rule_of_the_verdicts(evidence, paper, size, expected):
+    assert verdict(evidence, *paper, paper_size=size) == expected
+
+
+def test_a_claim_is_filled_from_recorded_runs():
+    claim = {"item": "Table 1", "claim": "better", "paper_before": 60.0, "paper_after": 80.0, "unit": "%", "page": "x",
+             "experiment": "x", "select": "noise=random clean=0.6", "before": "itlm:accuracy@0",
+             "after": "itlm:accuracy@last", "paper_scale": "cpu"}  # fmt: skip
+    runs = pd.DataFrame(
+        {
+            "key": ["a", "b", "c", "d"],
+            "noise": ["random"] * 3 + ["other"],
+            "clean": 0.6,
+            "seed": [0, 1, 2, 0],
+            "method": "itlm",
+            "scale": "cpu",
+        }  # fmt: skip
+    )
+    values = pd.DataFrame(
+        [(key, r, "accuracy", 60 + 10 * r + i) for i, key in enumerate("abcd") for r in range(3)],
+        columns=["key", "round", "metric", "value"],
+    )
+    (row,) = judge(pd.DataFrame([claim]), {"x": values, "x.runs": runs}).to_dict("records")
+    assert row["ours"].startswith("61.0 → 81.0 (+20.0 ± 0.0)")
+    assert (row["n"], row["scale"], row["verdict"]) == ("3", "cpu", "reproduced")
+    (row,) = judge(pd.DataFrame([claim]), {}).to_dict("records")
+    assert row["verdict"] == "not run"
+
+
+def test_a_missing_table_lists_those_there_are():
+    with pytest.raises(FileNotFoundError, match="no results named 'table9'.*paper/table1"):
+        results("table9")
+
+
+def test_the_claims_quote_the_papers_tables():
+    claims, table1 = results("paper/claims"), results("paper/table1")
+    assert len(claims) >= 40
+    first = claims[claims.item == "Table 1"].head(len(table1))
+    assert (first.paper_before.to_numpy() == table1.baseline.to_numpy()).all()
+    assert (first.paper_after.to_numpy() == table1.itlm.to_numpy()).all()
+    for number, before, after in ((3, "iter_1", "iter_5"), (4, "naive_test2", "itlm_test2")):
+        table, rows = results(f"paper/table{number}"), claims[claims.item == f"Table {number}"]
+        assert (rows.paper_before.to_numpy() == table[before].to_numpy()).all()
+        assert (rows.paper_after.to_numpy() == table[after].to_numpy()).all()
+
+
+def test_results_travel_with_an_installed_package(tmp_path, monkeypatch):
+    (tmp_path / "itlm" / "results").mkdir(parents=True)
+    monkeypatch.setattr(records, "__file__", str(tmp_path / "itlm" / "records.py"))
+    assert records.folder() == tmp_path / "itlm" / "results"
