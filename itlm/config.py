@@ -7,7 +7,7 @@ wrong experiment in silence.
 
 import ast
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -90,9 +90,9 @@ def real(low: float = 0, high: float | None = None, *, above_low: bool = False, 
     return Range(float, low, high, above_low, optional=optional)
 
 
-def one_of(*choices: str) -> Range:
+def one_of(*choices: str, optional: bool = False) -> Range:
     """Allow the given names."""
-    return Range(str, choices=choices)
+    return Range(str, choices=choices, optional=optional)
 
 
 def flag() -> Range:
@@ -154,6 +154,14 @@ class Config:
     def __post_init__(self) -> None:
         for f in fields(self):
             object.__setattr__(self, f.name, f.metadata["range"].check(f.name, getattr(self, f.name)))
+
+    def filled(self, preset: Mapping[str, Any]) -> Self:
+        """Return a copy in which the preset's values stand where there was None."""
+        return replace(self, **{name: value for name, value in preset.items() if getattr(self, name) is None})
+
+    def changed(self) -> dict[str, Any]:
+        """Return the fields that differ from their defaults."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
     @classmethod
     def from_notebook(cls, namespace: Mapping[str, Any]) -> Self:

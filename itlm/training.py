@@ -1,0 +1,450 @@
+"""Algorithm 2: BatchSGD on the kept samples, with the data as tensors on the device.
+
+No loader: an epoch is a permutation, a batch is a slice of it, a selection is a mask. The module knows
+nothing of label noise; what is bad never comes in.
+
+Source: Shen & Sanghavi, ICML 2019, Algorithm 2 (step size eta, M gradient steps, batch size N, optional
+re-initialisation).
+"""
+
+import hashlib
+import math
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from .networks import initialised
+from .trimming import Round
+
+__all__ = [
+    "Schedule",
+    "batches",
+    "fit",
+    "Diverged",
+    "sample_losses",
+    "resumable",
+    "derived_seed",
+    "pick_device",
+    "to_tensor",
+]
+
+
+class Diverged(RuntimeError):
+    """A training loss became NaN or infinite; the message says when."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How one model is fitted.
+
+    Attributes
+    ----------
+    epochs : float or None
+        Passes over *all* n samples. They fix the number of steps, floor(epochs n / batch), whatever the
+        number of samples kept: models fitted to fewer samples get the same number of steps.
+    steps : int or None
+        Gradient steps (M in Algorithm 2), given directly. Exactly one of ``epochs`` and ``steps``.
+    batch : int
+        Samples a step (N in Algorithm 2).
+    lr : float
+        Peak learning rate (eta in Algorithm 2).
+    shape : {"constant", "drop", "one_cycle"}
+        The learning rate over time: the same throughout; divided by 5 after 60 % of the steps; or up
+        linearly to the peak over the first 20 % and down linearly to 0.
+    momentum : float in [0, 1)
+        Of SGD, in Nesterov's form where it is not 0.
+    weight_decay : float, at least 0
+        L2 penalty, per step, on all parameters.
+    augment : bool
+        Shift each image by up to 4 pixels (reflected at the border) and mirror it half of the time.
+    """
+
+    epochs: float | None = None
+    steps: int | None = None
+    batch: int = 100
+    lr: float = 0.1
+    shape: str = "constant"
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    augment: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(f"give exactly one of epochs and steps, got epochs={self.epochs}, steps={self.steps}")
+        for name, low in (("epochs", 0), ("steps", 0), ("batch", 1), ("lr", 0), ("weight_decay", 0)):
+            value = getattr(self, name)
+            if value is not None and not value >= low:
+                raise ValueError(f"{name} must be at least {low}, got {value}")
+        if self.shape not in _SHAPES:
+            raise ValueError(f"shape must be one of {', '.join(_SHAPES)}, got {self.shape!r}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
+
+    def n_steps(self, n: int) -> int:
+        """Count the gradient steps of one fit, where n samples are all there are."""
+        return self.steps if self.steps is not None else math.floor(self.epochs * n / self.batch + 1e-9)
+
+    def lr_at(self, step: int, n_steps: int) -> float:
+        """Learning rate of a step, 0 <= step < n_steps."""
+        return self.lr * _SHAPES[self.shape](step / n_steps)
+
+
+_SHAPES = {
+    "constant": lambda part: 1.0,
+    "drop": lambda part: 1.0 if part < 0.6 else 0.2,
+    "one_cycle": lambda part: part / 0.2 if part < 0.2 else (1 - part) / 0.8,
+}
+
+
+def batches(n: int, schedule: Schedule, generator: torch.Generator, kept=None) -> Iterator[torch.Tensor]:
+    """Yield the batches of one fit, each as indices into the n samples.
+
+    Each pass over the kept samples is a fresh permutation, cut into batches; what does not fill a batch is
+    left out of that pass. Passes follow each other until ``schedule.n_steps(n)`` batches were given.
+
+    Parameters
+    ----------
+    n : int
+        Number of samples, kept or not.
+    schedule : Schedule
+        Batch size and number of steps.
+    generator : torch.Generator
+        Of the permutations; its device is the indices' device.
+    kept : tensor of bool, shape (n,), optional
+        The samples to draw from; all by default.
+
+    Yields
+    ------
+    tensor of int64, shape (batch,)
+
+    Raises
+    ------
+    ValueError
+        If fewer samples are kept than fill a batch.
+    """
+    device = generator.device
+    pool = torch.arange(n, device=device) if kept is None else kept.to(device).nonzero().squeeze(1)
+    if len(pool) < schedule.batch:
+        raise ValueError(
+            f"kept has {len(pool)} samples, fewer than a batch of {schedule.batch}: lower batch or raise alpha"
+        )
+    left = schedule.n_steps(n)
+    while left > 0:
+        order = pool[torch.randperm(len(pool), generator=generator, device=device)]
+        for batch in order.split(schedule.batch)[: min(left, len(pool) // schedule.batch)]:
+            yield batch
+            left -= 1
+
+
+def fit(
+    make_network: Callable[[], nn.Module],
+    x: torch.Tensor,
+    y: torch.Tensor,
+    kept,
+    schedule: Schedule,
+    *,
+    seed: int,
+    loss=nn.functional.cross_entropy,
+    device: str = "auto",
+    checkpoint: str | os.PathLike | None = None,
+    note: str = "fit",
+) -> nn.Module:
+    """Fit a new network to the kept samples by SGD (Algorithm 2, re-initialised).
+
+    Parameters
+    ----------
+    make_network : callable, () -> torch.nn.Module
+        Makes the network.
+    x : tensor, shape (n, channels, height, width)
+        Inputs, float; moved to the device once if they are not there.
+    y : tensor of int64, shape (n,)
+        Labels as given.
+    kept : tensor or array of bool, shape (n,), or None
+        The samples to fit (S_t); None for all.
+    schedule : Schedule
+        Steps, batch, learning rate.
+    seed : int
+        Of the initial weights, the batches and the augmentation.
+    loss : callable, (output, y, reduction="mean") -> tensor
+        Default cross-entropy.
+    device : str
+        ``"auto"`` takes the GPU where there is one. On a GPU the network is trained under autocast.
+    checkpoint : path, optional
+        File that holds the state after each pass; a fit that was killed goes on from there and ends at the
+        same weights, and the file is removed. A checkpoint of another fit is refused.
+    note : str
+        What the progress bar is called.
+
+    Returns
+    -------
+    torch.nn.Module
+        In eval mode, on the device.
+
+    Raises
+    ------
+    Diverged
+        When the loss is no longer finite; says at which pass and step.
+    ValueError
+        For fewer samples than a batch, labels outside the network's classes, a checkpoint of another fit.
+    """
+    device = pick_device(device)
+    x, y = x.to(device), y.to(device)
+    kept = None if kept is None else torch.as_tensor(kept, device=device)
+    n_steps = schedule.n_steps(len(x))
+    network = initialised(make_network, seed).to(device)
+    _check_labels(network, x, y)
+    generator = torch.Generator(device).manual_seed(seed)
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=schedule.lr,
+        momentum=schedule.momentum,
+        weight_decay=schedule.weight_decay,
+        nesterov=schedule.momentum > 0,
+    )
+    # Channels-last is the faster layout on both: half as fast again for these networks on a CPU.
+    network, x = network.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+    on_gpu = device.type == "cuda"
+    half = torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    scaler = torch.amp.GradScaler(device.type, enabled=on_gpu and half is torch.float16)
+
+    n_kept = len(x) if kept is None else int(kept.sum())
+    every = max(1, n_kept // schedule.batch)  # steps a pass
+    state = _Checkpoint(checkpoint, network, optimizer, scaler, generator, (schedule, seed, n_kept, kept, y))
+    step = first = state.load()
+    network.train()
+    total = torch.zeros((), device=device)
+    with tqdm(total=n_steps, initial=first, desc=note, unit="step", leave=False, delay=2, **_PACE) as bar:
+        for batch in batches(len(x), _from(schedule, n_steps - first), generator, kept):
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.lr_at(step, n_steps)
+            inputs = _shift_and_mirror(x[batch], generator) if schedule.augment else x[batch]
+            with torch.autocast(device.type, dtype=half, enabled=on_gpu):
+                value = loss(network(inputs), y[batch])
+            optimizer.zero_grad(set_to_none=True)
+            scaler.scale(value).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            total += value.detach()
+            step += 1
+            if step % every == 0 or step == n_steps:  # once a pass: looking costs the GPU a wait
+                if not math.isfinite(total.item()):
+                    raise Diverged(
+                        f"the training loss is {total.item()} in pass {math.ceil(step / every)} over the kept samples "
+                        f"(step {step} of {n_steps}); lower lr={schedule.lr}, or look for broken samples"
+                    )
+                bar.update(step - first - bar.n + bar.initial)
+                total.zero_()
+                if step < n_steps and step % every == 0:
+                    state.save(step)
+    state.clear()
+    return network.eval()
+
+
+@torch.no_grad()
+def sample_losses(
+    network: nn.Module, x: torch.Tensor, y: torch.Tensor, *, loss=nn.functional.cross_entropy, batch: int = 500
+) -> torch.Tensor:
+    """Score every sample: the losses that trimming sorts.
+
+    In eval mode, without augmentation, in full precision.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The model theta_t; its mode is put back afterwards.
+    x : tensor, shape (n, channels, height, width)
+        Inputs.
+    y : tensor of int64, shape (n,)
+        Labels as given.
+    loss : callable, (output, y, reduction="none") -> tensor
+        Default cross-entropy.
+    batch : int
+        Samples a forward pass.
+
+    Returns
+    -------
+    tensor of float32, shape (n,)
+        On the network's device.
+    """
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    try:
+        parts = [
+            loss(network(a.to(device)), b.to(device), reduction="none")
+            for a, b in zip(x.split(batch), y.split(batch), strict=True)
+        ]
+    finally:
+        network.train(was_training)
+    return torch.cat(parts)
+
+
+def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, checkpoint=None) -> Iterator[Round]:
+    """Yield the rounds of a run, going on after the last finished one where a checkpoint has it.
+
+    Parameters
+    ----------
+    rounds : callable, (*, start, theta) -> iterator of Round
+        The experiment's rounds.
+    make_network : callable, () -> torch.nn.Module
+        Makes a network of theta's shape, to put saved weights into.
+    record : itlm.records.Record
+        What the run has found so far; saved and put back with the weights.
+    checkpoint : path, optional
+        The file; removed at the end. One of another run is refused.
+
+    Yields
+    ------
+    Round
+        Those not yet in the record.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is of another run.
+    """
+    path, done, start = None if checkpoint is None else Path(checkpoint), -1, {}
+    saved = None if path is None else _read(path)
+    if saved:
+        if saved["key"] != record.key:
+            raise ValueError(f"checkpoint {path} is of run {saved['key']}, this is run {record.key}: remove the file")
+        theta = make_network()
+        theta.load_state_dict(saved["theta"])
+        theta = theta.to(pick_device(), memory_format=torch.channels_last).eval()
+        done, start = saved["t"], {"start": saved["t"], "theta": theta}
+        record.rows[:] = saved["rows"]
+    for step in rounds(**start):  # the first one is measured again, so that the next knows what it replaces
+        if step.t <= done:
+            continue
+        yield step
+        if path:
+            _write(path, {"key": record.key, "t": step.t, "theta": step.theta.state_dict(), "rows": record.rows})
+    if path:
+        path.unlink(missing_ok=True)
+
+
+def derived_seed(seed: int, t: int) -> int:
+    """Return the seed of fit number t of a run: all its randomness derives from (seed, t)."""
+    return int(np.random.SeedSequence([seed, t]).generate_state(1)[0])
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device of that name, or the GPU where there is one for ``"auto"``."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def to_tensor(images, like=None) -> torch.Tensor:
+    """Turn uint8 images into float inputs of mean 0 and standard deviation 1 per channel.
+
+    Parameters
+    ----------
+    images : array of uint8, shape (n, height, width) or (n, height, width, channels)
+        Grey or colour images.
+    like : array of uint8, optional
+        The images whose mean and standard deviation count: the training images, for the test images.
+
+    Returns
+    -------
+    tensor of float32, shape (n, channels, height, width)
+    """
+
+    def scaled(pixels):
+        x = torch.tensor(pixels).float().div_(255)
+        return (x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)).contiguous()
+
+    x, reference = scaled(images), scaled(images if like is None else like)
+    dims = (0, 2, 3)
+    return (x - reference.mean(dims, keepdim=True)) / reference.std(dims, keepdim=True).clamp_min(1e-6)
+
+
+# Progress: a bar that is gone afterwards. A log or a notebook gets a line now and then, not a flood.
+_PACE = {"mininterval": 0.2 if sys.stderr.isatty() else 5.0, "file": sys.stderr}
+
+
+def _from(schedule: Schedule, left: int) -> Schedule:
+    return Schedule(**{**asdict(schedule), "epochs": None, "steps": left})
+
+
+def _check_labels(network, x, y) -> None:
+    with torch.no_grad():
+        n_classes = network.eval()(x[:1]).shape[-1]
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= n_classes:
+        raise ValueError(f"y has labels {low}..{high}, but the network has {n_classes} outputs (0..{n_classes - 1})")
+
+
+def _shift_and_mirror(x, generator):
+    n, _, height, width = x.shape
+    padded = nn.functional.pad(x, (4, 4, 4, 4), mode="reflect")
+    draw = lambda high, size: torch.randint(high, size, generator=generator, device=x.device)  # noqa: E731
+    rows = draw(9, (n, 1, 1)) + torch.arange(height, device=x.device)[:, None]  # (n, height, 1)
+    columns = torch.arange(width, device=x.device).expand(n, 1, width)
+    columns = torch.where(draw(2, (n, 1, 1)).bool(), columns, columns.flip(-1)) + draw(9, (n, 1, 1))  # (n, 1, width)
+    sample = torch.arange(n, device=x.device)[:, None, None]
+    return padded[sample, :, rows, columns].permute(0, 3, 1, 2)
+
+
+def _read(path) -> dict | None:
+    """What a checkpoint holds; None where there is none, or one that cannot be read."""
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # a broken file: torch raises what it likes, and starting anew loses only time
+        warnings.warn(f"checkpoint {path} cannot be read and is ignored: {error}", stacklevel=3)
+        return None
+
+
+def _write(path, state) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+class _Checkpoint:
+    """The state of one fit in one file, or nothing at all where there is no path."""
+
+    def __init__(self, path, network, optimizer, scaler, generator, identity):
+        self.path = None if path is None else Path(path)
+        self.parts = {"network": network, "optimizer": optimizer, "scaler": scaler}
+        self.generator = generator
+        if self.path:
+            schedule, seed, n_kept, kept, y = identity
+            data = hashlib.sha256(y.cpu().numpy().tobytes())
+            data.update(b"all" if kept is None else kept.cpu().numpy().tobytes())
+            self.identity = f"{schedule} seed={seed} kept={n_kept} data={data.hexdigest()[:16]}"
+
+    def load(self) -> int:
+        if self.path is None:
+            return 0
+        saved = _read(self.path)
+        if saved is None:
+            return 0
+        if saved["identity"] != self.identity:
+            raise ValueError(
+                f"checkpoint {self.path} is of another fit ({saved['identity']}); this one is {self.identity}. "
+                "Remove the file or choose another name"
+            )
+        for name, part in self.parts.items():
+            part.load_state_dict(saved[name])
+        self.generator.set_state(saved["generator"])
+        return saved["step"]
+
+    def save(self, step: int) -> None:
+        if self.path:
+            state = {name: part.state_dict() for name, part in self.parts.items()}
+            _write(
+                self.path, state | {"generator": self.generator.get_state(), "step": step, "identity": self.identity}
+            )
+
+    def clear(self) -> None:
+        if self.path:
+            self.path.unlink(missing_ok=True)
