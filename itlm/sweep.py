@@ -2,7 +2,7 @@
 
     python -m itlm.sweep sweeps/labels_demo.yaml --plan      what is left to run
     python -m itlm.sweep sweeps/labels_demo.yaml             run it, and merge into results/
-    python -m itlm.sweep sweeps/labels_demo.yaml --share 1/2 every second run, beside another process
+    python -m itlm.sweep sweeps/labels_demo.yaml --share 1/2 half of it, beside another process
 
 What is recorded is not run again. A run that was killed goes on from its last finished round. A run that
 fails is recorded with its reason and does not stop the others.
@@ -75,7 +75,7 @@ def main(arguments=None) -> int:
     """See the top of this file."""
     parser = argparse.ArgumentParser(prog="python -m itlm.sweep", description=__doc__.splitlines()[0])
     parser.add_argument("grid", type=Path, help="a YAML file, as in sweeps/")
-    parser.add_argument("--share", default="0/1", help="i/k: every k-th run, from the i-th on (default 0/1: all)")
+    parser.add_argument("--share", default="0/1", help="i/k: the i-th of k equal shares, from 0 (default 0/1: all)")
     parser.add_argument("--parts", type=Path, help="folder of the part files (default: sweeps/parts/ beside the grid)")
     parser.add_argument("--plan", action="store_true", help="only list the runs that are left")
     options = parser.parse_args(arguments)
@@ -84,14 +84,13 @@ def main(arguments=None) -> int:
     parts = options.parts or options.grid.parent / "parts"
     parts.mkdir(parents=True, exist_ok=True)
     share, shares = map(int, options.share.split("/"))
-    todo = list(left(grid, parts))[share::shares]
+    # By key, not by position: processes that begin at different times must not meet in the same run.
+    todo = [(key, config) for key, config in left(grid, parts) if int(key, 16) % shares == share]
     failed = []
     for number, (key, config) in enumerate(todo, 1):
         told = " ".join(f"{name}={value}" for name, value in config.changed().items())
         print(f"[{number}/{len(todo)}] {key} {told}", flush=True)
         if options.plan:
-            continue
-        if (parts / f"{key}.json").exists():  # another process was faster
             continue
         try:
             record = experiment.run(config, checkpoint=parts / f"{key}.pt")
