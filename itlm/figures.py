@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 
-__all__ = ["style", "label_ends", "stepper", "CLEAN", "BAD", "ITLM", "BASELINE", "ORACLE", "OTHER", "COLOURS"]
+__all__ = ["style", "label_ends", "image_grid", "stepper", "CLEAN", "BAD", "ITLM", "BASELINE", "ORACLE", "OTHER"]
 
 CLEAN = "#0072B2"  # blue: clean samples
 BAD = "#D55E00"  # vermilion: bad samples
@@ -22,8 +22,6 @@ ITLM = "#009E73"  # green: what the method finds
 BASELINE = "#7F7F7F"  # grey: training on everything
 ORACLE = "#000000"  # thin dashed line: training on the clean samples alone
 OTHER = ("#CC79A7", "#E69F00", "#56B4E9", "#F0E442")  # further methods, in this order
-
-COLOURS = {"clean": CLEAN, "bad": BAD, "itlm": ITLM, "baseline": BASELINE, "oracle": ORACLE}
 
 
 def style() -> None:
@@ -88,6 +86,36 @@ def label_ends(ax, *, gap: float = 0.06) -> None:
             va="center",
             annotation_clip=False,
         )
+
+
+def image_grid(images, captions=None, *, columns: int = 8, width: float = 6.0):
+    """Draw images in rows, each with a short caption.
+
+    Parameters
+    ----------
+    images : array, shape (n, height, width) or (n, height, width, 3)
+        Grey images in any range, or colour in 0..255 (uint8) or [0, 1].
+    captions : sequence of str, optional
+        One for each image.
+    columns : int
+        Images a row.
+    width : float
+        Of the figure, in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    rows = -(-len(images) // columns)
+    tall = 1.25 if captions is not None else 1.0
+    fig, axes = plt.subplots(rows, columns, figsize=(width, width / columns * rows * tall), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for i, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
+        ax.imshow(image, cmap="gray", interpolation="nearest")
+        if captions is not None:
+            ax.set_title(captions[i], fontsize=10, loc="center", pad=2)
+    return fig
 
 
 def stepper(figures: Iterable, captions: Iterable[str]):

@@ -13,6 +13,7 @@ Source: Shen & Sanghavi, ICML 2019, Section 6.2; details the paper leaves to an 
 authors' code or declared on the page.
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
@@ -166,7 +167,9 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
     if c.method == "itlm":
         theta = fit(None, 0) if theta is None else theta
         update = lambda theta, kept, t: fit(kept, t + 1)  # noqa: E731
-        yield from iterate(losses, update, theta, c.alpha, c.rounds, start=start, groups=groups)
+        for step in iterate(losses, update, theta, c.alpha, c.rounds, start=start, groups=groups):
+            _warn_of_emptied_classes(given.y, step)
+            yield step
         return
     if c.method == "oracle":
         kept = torch.as_tensor(~given.is_bad)
@@ -176,6 +179,16 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
     scores = losses(network)
     objective = float(scores[kept.to(scores.device)].double().sum())
     yield Round(0, network, scores, kept, float(kept.double().mean()), objective, 0, int((~kept).sum()))
+
+
+def _warn_of_emptied_classes(y, step) -> None:
+    emptied = sorted(set(y.unique().tolist()) - set(y[step.kept].unique().tolist()))
+    if emptied:
+        warnings.warn(
+            f"round {step.t} keeps no sample of class {', '.join(map(str, emptied))}: the next model cannot learn "
+            "it; balanced=True trims within each class instead",
+            stacklevel=3,
+        )
 
 
 def centroid_distances(x, y) -> torch.Tensor:

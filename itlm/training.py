@@ -155,6 +155,7 @@ def fit(
     loss=nn.functional.cross_entropy,
     device: str = "auto",
     checkpoint: str | os.PathLike | None = None,
+    watch: Callable[[nn.Module, int], None] | None = None,
     note: str = "fit",
 ) -> nn.Module:
     """Fit a new network to the kept samples by SGD (Algorithm 2, re-initialised).
@@ -180,6 +181,9 @@ def fit(
     checkpoint : path, optional
         File that holds the state after each pass; a fit that was killed goes on from there and ends at the
         same weights, and the file is removed. A checkpoint of another fit is refused.
+    watch : callable, (network, step) -> None, optional
+        Called after each pass with the network in eval mode and the number of steps taken, to look and not
+        to touch: what is fitted is the same with and without it.
     note : str
         What the progress bar is called.
 
@@ -242,6 +246,9 @@ def fit(
                     )
                 bar.update(step - first - bar.n + bar.initial)
                 total.zero_()
+                if watch:
+                    watch(network.eval(), step)
+                    network.train()
                 if step < n_steps and step % every == 0:
                     state.save(step)
     state.clear()

@@ -26,19 +26,19 @@
 # %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-verdicts: str = "all"  # which claims to list: "all", or one verdict such as "not run"
+show: str = "all"  # which claims to list: "all", or one verdict such as "not run"
 
 # %% tags=["hide-input"]
 from IPython.display import HTML
 
-from itlm import config, records
+from itlm import config, records, verdicts
 from itlm.records import results
 
-PAGES = ["algorithm"]  # the notebooks that are here; the others are to come
+PAGES = ["algorithm", "labels"]  # the notebooks that are here; the others are to come
 LABELS = ["reproduced", "direction", "undecided", "not reproduced", "not run"]
-config.check(globals(), verdicts=config.one_of("all", *LABELS))
-claims = records.judge(results("paper/claims"), records.everything())
-chosen = claims if verdicts == "all" else claims[claims.verdict == verdicts]
+config.check(globals(), show=config.one_of("all", *LABELS))
+claims = verdicts.judge(results("paper/claims"), records.everything())
+chosen = claims if show == "all" else claims[claims.verdict == show]
 
 # %% tags=["hide-input"]
 counts = claims.verdict.value_counts().reindex(LABELS, fill_value=0)

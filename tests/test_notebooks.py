@@ -88,7 +88,7 @@ def test_an_unknown_parameter_fails_and_the_valid_ones_are_listed(name, tmp_path
     ("name", "bad", "message"),
     [
         ("algorithm", {"alpha": 1.3}, r"alpha must be a number in \(0, 1\], got 1.3; the parameters are"),
-        ("scorecard", {"verdicts": "good"}, "verdicts must be one of 'all', .* got 'good'; the parameters are"),
+        ("scorecard", {"show": "good"}, "show must be one of 'all', .* got 'good'; the parameters are"),
     ],
 )
 def test_a_bad_value_fails_and_the_valid_ones_are_listed(name, bad, message, tmp_path):
@@ -134,7 +134,7 @@ def test_text_comments_and_docstrings_cost_no_rerun(house):
         ("algorithm", "notebooks/algorithm.py", "slope, offset, noise = 2.0", "slope, offset, noise = 3.0"),
         ("algorithm", "itlm/trimming.py", "losses < threshold", "losses <= threshold"),
         ("algorithm", "itlm/figures.py", "#0072B2", "#0072B3"),
-        ("scorecard", "itlm/records.py", "CLOSE = 2.0", "CLOSE = 3.0"),
+        ("scorecard", "itlm/verdicts.py", "CLOSE = 2.0", "CLOSE = 3.0"),
         ("scorecard", "results/paper/table1.csv", "66.69", "66.70"),
         ("scorecard", "itlm/config.py", "class Range", "class Ranges"),
     ],

@@ -1,12 +1,15 @@
 """Recorded results, and the verdicts on the paper's claims."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from itlm import records
-from itlm.records import Evidence, evidence, judge, results, verdict
+from itlm import labels, records
+from itlm.records import results
+from itlm.verdicts import Evidence, evidence, judge, verdict
 
 
 def test_the_interval_is_the_paired_t_interval():
@@ -50,29 +53,49 @@ def test_the_rule_of_the_verdicts(evidence, paper, size, expected):
     assert verdict(evidence, *paper, paper_size=size) == expected
 
 
-def test_a_claim_is_filled_from_recorded_runs():
-    claim = {"item": "Table 1", "claim": "better", "paper_before": 60.0, "paper_after": 80.0, "unit": "%", "page": "x",
-             "experiment": "x", "select": "noise=random clean=0.6", "before": "itlm:accuracy@0",
-             "after": "itlm:accuracy@last", "paper_scale": "cpu"}  # fmt: skip
-    runs = pd.DataFrame(
-        {
-            "key": ["a", "b", "c", "d"],
-            "noise": ["random"] * 3 + ["other"],
-            "clean": 0.6,
-            "seed": [0, 1, 2, 0],
-            "method": "itlm",
-            "scale": "cpu",
-        }  # fmt: skip
-    )
+def recorded(*configs):
+    """Tables as a sweep leaves them: in round r, seed s, the accuracy is 60 + 10 r + s."""
+    runs = pd.DataFrame([{"key": f"k{i}", **asdict(c), "status": "ok"} for i, c in enumerate(configs)])
     values = pd.DataFrame(
-        [(key, r, "accuracy", 60 + 10 * r + i) for i, key in enumerate("abcd") for r in range(3)],
+        [(f"k{i}", r, "test_accuracy", 60.0 + 10 * r + c.seed) for i, c in enumerate(configs) for r in range(3)],
         columns=["key", "round", "metric", "value"],
     )
-    (row,) = judge(pd.DataFrame([claim]), {"x": values, "x.runs": runs}).to_dict("records")
-    assert row["ours"].startswith("61.0 → 81.0 (+20.0 ± 0.0)")
+    return runs, values
+
+
+def runs_of(**fields):
+    return [labels.Config(scale="cpu", seed=seed, **fields).resolved() for seed in range(3)]
+
+
+def test_a_claim_is_filled_from_recorded_runs():
+    claim = {"item": "Table 1", "claim": "better", "paper_before": 60.0, "paper_after": 80.0, "unit": "%", "page": "x",
+             "experiment": "labels", "select": "dataset=mnist noise=random clean=0.6",
+             "before": "itlm:test_accuracy@0", "after": "itlm:test_accuracy@last", "paper_scale": "cpu"}  # fmt: skip
+    other = runs_of(noise="random", bounded=False) + runs_of(noise="random", clean=0.7) + runs_of()
+    runs, values = recorded(*runs_of(noise="random"), *other)
+    (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
+    assert row["ours"] == "61.0 → 81.0 (+20.0 ± 0.0)"
     assert (row["n"], row["scale"], row["verdict"]) == ("3", "cpu", "reproduced")
     (row,) = judge(pd.DataFrame([claim]), {}).to_dict("records")
     assert row["verdict"] == "not run"
+
+
+def test_a_field_added_later_counts_as_recorded_at_its_default():
+    runs, values = recorded(*runs_of())
+    old = runs.drop(columns="balanced")
+    (config, *_), (changed, *_) = runs_of(), runs_of(balanced=True)
+    assert len(records.series((old, values), config, "test_accuracy")) == 3
+    assert len(records.series((old, values), changed, "test_accuracy")) == 0
+    both = pd.concat([old, recorded(*runs_of(balanced=True))[0].assign(key=["n0", "n1", "n2"])])  # NaN in the old rows
+    assert len(records.series((both, values), config, "test_accuracy")) == 3
+
+
+def test_a_failed_run_is_no_result():
+    runs, values = recorded(*runs_of())
+    config, *_ = runs_of()
+    assert records.series(
+        (runs.assign(status=["ok", "failed", "ok"]), values), config, "test_accuracy"
+    ).index.tolist() == [0, 2]
 
 
 def test_a_missing_table_lists_those_there_are():

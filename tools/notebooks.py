@@ -145,15 +145,15 @@ def execute(source: Path) -> str:
         notebook = nbformat.read(done, as_version=4)
     clean(notebook)
     notebook.metadata["itlm"] = {"fingerprint": marks}
-    save(notebook, target)
-    size = target.stat().st_size
+    size = len(nbformat.writes(notebook).encode())
     if size > LARGEST:
         raise ValueError(f"{target.name} has {size} bytes, more than {LARGEST}: draw fewer or smaller figures")
+    save(notebook, target)
     return f"{source.stem}: {time.perf_counter() - started:.0f} s, {size // 1000} kB"
 
 
 def clean(notebook: nbformat.NotebookNode) -> None:
-    """Strip times, paths and counters, so that running an unchanged notebook again leaves no diff."""
+    """Strip times, paths, counters and progress, so that running an unchanged notebook again leaves no diff."""
     notebook.metadata.pop("papermill", None)
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
@@ -162,6 +162,12 @@ def clean(notebook: nbformat.NotebookNode) -> None:
             cell.metadata.pop(key, None)
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
+        if cell.cell_type == "code":  # a progress bar that has gone leaves its carriage returns behind
+            cell.outputs = [o for o in cell.outputs if not (o.get("name") == "stderr" and "\r" in o.text)]
+            for first, second in zip(cell.outputs[-2::-1], cell.outputs[:0:-1], strict=True):  # from the end
+                if first.get("name") == second.get("name") == "stdout":  # what it had cut in two
+                    first.text += second.text
+                    cell.outputs.remove(second)
     for number, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), 1):
         cell.execution_count = number
         for output in cell.outputs:

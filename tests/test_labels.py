@@ -1,0 +1,327 @@
+"""The label-noise experiment: one seed one record, and a truth that never reaches the method."""
+
+import os
+import warnings
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from itlm import data, labels, n_kept, networks, training, trim
+from itlm.labels import Config, measure, rounds, run, task
+
+# A fit of ten steps may well lose a class; where that matters, a test looks at the warning itself.
+pytestmark = pytest.mark.filterwarnings("ignore:round . keeps no sample of class")
+PARTS = ("train_x", "train_y", "test_x", "test_y")
+
+
+def small(**changes):
+    """A run that is done at once."""
+    fields = {"noise": "random", "clean": 0.7, "n": 200, "epochs": 1, "batch": 20, "rounds": 2, "momentum": 0.9}
+    return Config(**fields | changes)
+
+
+@pytest.fixture(autouse=True)
+def less_work(monkeypatch):
+    """A narrower LeNet, tested on 100 digits."""
+
+    def images(name):
+        full = data.load(name)
+        return full._replace(test_x=full.test_x[:100], test_y=full.test_y[:100])
+
+    monkeypatch.setattr(labels, "_images", images)
+    monkeypatch.setattr(networks, "LeNet", partial(networks.LeNet, channels=(8, 16, 64)))
+
+
+def plain(config, given, kept, t):
+    """Ordinary training on some of the samples, with the seed of fit number t."""
+    c = config.resolved()
+    schedule = training.Schedule(epochs=c.epochs, batch=c.batch, lr=c.lr, momentum=c.momentum)
+    make = partial(networks.LeNet, activation=c.activation, bounded=c.bounded)
+    return training.fit(make, given.x, given.y, kept, schedule, seed=training.derived_seed(c.seed, t))
+
+
+def same(a, b):
+    a, b = a.state_dict(), b.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# Config
+
+
+@pytest.mark.parametrize(
+    ("clean", "alpha"),
+    [(0.6, 0.55), (0.7, 0.65), (0.8, 0.75), (0.9, 0.85), (0.3, 0.25), (1, 0.95), (0.05, 0.05), (0, 0.05)],
+)
+def test_alpha_is_five_points_less_than_clean_unless_given(clean, alpha):
+    assert Config(clean=clean).resolved().alpha == alpha
+    assert Config(clean=clean, alpha=0.45).resolved().alpha == 0.45
+
+
+@pytest.mark.parametrize("scale", labels.SCALES)
+def test_nothing_is_left_open_once_resolved_and_what_was_given_stays(scale):
+    config = Config(scale=scale, n=500, lr=0.2).resolved()
+    assert None not in vars(config).values()
+    assert (config.n, config.lr, config.epochs) == (500, 0.2, labels.SCALES[scale]["epochs"])
+    assert config.resolved() == config
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("dataset", "minst", "dataset must be one of 'mnist5k', 'mnist', 'fashion_mnist' or None, got 'minst'"),
+        ("noise", "uniform", "noise must be one of 'systematic', 'random', got 'uniform'"),
+        ("method", "ltlm", "method must be one of 'itlm', 'oracle', 'centroid', got 'ltlm'"),
+        ("scale", "big", "scale must be one of 'demo', 'cpu', 'paper', got 'big'"),
+        ("activation", "gelu", "activation must be one of 'tanh', 'relu', got 'gelu'"),
+        ("alpha", 0, r"alpha must be a number in \(0, 1\] or None, got 0"),
+        ("alpha", 1.3, r"alpha must be a number in \(0, 1\] or None, got 1.3"),
+        ("clean", 60, r"clean must be a number in \[0, 1\], got 60"),
+        ("rounds", 2.5, r"rounds must be an integer in \[0, 50\] or None, got 2.5"),
+    ],
+)
+def test_a_bad_field_is_named_with_what_is_valid(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**{field: value})
+
+
+def test_more_images_than_there_are_is_named():
+    with pytest.raises(ValueError, match="n must be between 1 and the 3000 samples there are, got 3001"):
+        task(small(n=3001))
+
+
+# task
+
+
+@pytest.mark.parametrize(("noise", "clean"), [("random", 0.3), ("systematic", 0.8)])
+def test_a_task_has_the_noise_that_was_asked_for_and_the_truth_beside_it(noise, clean):
+    given = task(small(noise=noise, clean=clean))
+    full = data.load("mnist5k")
+    known = {image.tobytes(): label for image, label in zip(full.train_x, full.train_y, strict=True)}
+    true = np.array([known[image.tobytes()] for image in given.images], int)
+    assert np.bincount(true).tolist() == [20] * 10
+    assert (given.is_bad == (given.y.numpy() != true)).all()
+    assert given.rate == pytest.approx(1 - clean)
+    assert torch.equal(given.x, training.to_tensor(given.images))
+    assert torch.equal(given.test_x, training.to_tensor(full.test_x[:100], like=given.images))
+    assert given.test_y.tolist() == full.test_y[:100].tolist()  # the test labels are never spoilt
+
+
+def test_the_seed_decides_the_subset_and_the_errors():
+    first, again, other = (task(small(seed=seed)) for seed in (1, 1, 2))
+    assert (first.images == again.images).all() and torch.equal(first.y, again.y)
+    assert (first.images != other.images).any() and not torch.equal(first.y, other.y)
+
+
+# rounds
+
+
+def test_round_0_is_plain_training_on_everything_and_each_update_on_the_kept():
+    config = small()
+    given = task(config)
+    first, second, third = rounds(config, given)
+    assert same(first.theta, plain(config, given, None, 0))
+    assert same(second.theta, plain(config, given, first.kept, 1))
+    assert same(third.theta, plain(config, given, second.kept, 2))
+    for step in (first, second, third):
+        assert torch.equal(step.losses, training.sample_losses(step.theta, given.x, given.y))
+        assert torch.equal(step.kept, trim(step.losses, 0.65)) and step.kept.sum() == 130
+
+
+def test_alpha_one_is_plain_training_in_every_round():
+    config = small(alpha=1)
+    given = task(config)
+    for step in rounds(config, given):
+        assert step.kept.all()
+        assert same(step.theta, plain(config, given, None, step.t))
+
+
+@pytest.mark.parametrize("method", ["itlm", "centroid"])
+def test_the_truth_never_reaches_the_method(method):
+    config = small(method=method)
+    given = task(config)
+    order = np.random.default_rng(0).permutation(len(given.is_bad))
+    for truth in (given.is_bad[order], None):
+        steps = list(zip(rounds(config, given), rounds(config, given._replace(is_bad=truth)), strict=True))
+        assert len(steps) == (3 if method == "itlm" else 1)
+        for ours, blind in steps:
+            assert torch.equal(ours.kept, blind.kept) and torch.equal(ours.losses, blind.losses)
+            assert same(ours.theta, blind.theta)
+
+
+def test_the_test_images_never_reach_the_method():
+    config = small()
+    given = task(config)
+    unseen = given._replace(test_x=None, test_y=None)
+    for ours, blind in zip(rounds(config, given), rounds(config, unseen), strict=True):
+        assert torch.equal(ours.kept, blind.kept) and same(ours.theta, blind.theta)
+
+
+def test_the_oracle_trains_on_exactly_the_clean_samples():
+    config = small(method="oracle")
+    given = task(config)
+    (only,) = rounds(config, given)
+    assert (only.kept.numpy() == ~given.is_bad).all() and only.alpha == pytest.approx(0.7)
+    assert same(only.theta, plain(config, given, only.kept, 0))
+    assert only.objective == pytest.approx(only.losses[only.kept].sum().item()) and only.n_left == 60
+
+
+def test_the_centroid_rule_drops_the_farthest_of_each_given_class():
+    config = small(method="centroid")
+    given = task(config)
+    (only,) = rounds(config, given)
+    x, y, kept = given.x.flatten(1).double().numpy(), given.y.numpy(), only.kept.numpy()
+    assert kept.sum() == n_kept(200, 0.65)
+    for c in range(10):
+        mine = x[y == c]
+        far = ((mine - mine.mean(axis=0)) ** 2).sum(axis=1)
+        assert np.allclose(labels.centroid_distances(given.x, given.y)[y == c], far, rtol=1e-4)
+        share = kept[y == c].sum()
+        assert abs(share - 0.65 * len(mine)) < 1
+        assert set(np.flatnonzero(kept[y == c])) == set(np.argsort(far)[:share])
+    assert same(only.theta, plain(config, given, only.kept, 0))
+
+
+def test_more_may_be_kept_than_is_clean():
+    config = small(clean=0.6, alpha=0.9, rounds=1)
+    assert [int(step.kept.sum()) for step in rounds(config)] == [180, 180]
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_an_emptied_class_is_warned_about_and_balancing_is_the_remedy(monkeypatch, balanced):
+    seven_is_hard = lambda network, x, y: 5.0 * (y == 7) + torch.linspace(0, 1, len(y))  # noqa: E731
+    monkeypatch.setattr(training, "sample_losses", seven_is_hard)
+    config = small(alpha=0.8, balanced=balanced, rounds=1)
+    given = task(config)
+    sizes = torch.bincount(given.y, minlength=10)
+    assert sizes[7] <= 40
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        shares = [torch.bincount(given.y[step.kept], minlength=10) for step in rounds(config, given)]
+    said = [str(warning.message) for warning in caught if warning.category is UserWarning]
+    if balanced:
+        assert said == [] and all((abs(share - 0.8 * sizes) < 1).all() for share in shares)
+    else:
+        assert said and all("class 7" in text and "balanced=True" in text for text in said)
+        assert all(share[7] == 0 for share in shares)
+
+
+# measure
+
+
+def test_visits_count_what_the_fits_so_far_were_shown(monkeypatch):
+    config, shown = small(n=210), [0]
+
+    def counted(*arguments, batches=training.batches):
+        for batch in batches(*arguments):
+            shown[0] += len(batch)
+            yield batch
+
+    monkeypatch.setattr(training, "batches", counted)
+    given = task(config)
+    visits = [(measure(step, given, config)["visits"], shown[0]) for step in rounds(config, given)]
+    assert visits == [(200, 200), (400, 400), (600, 600)]  # the same whatever is kept; 210 samples are 10 whole batches
+
+
+def test_a_round_is_measured_against_the_truth():
+    config = small(rounds=0)
+    given = task(config)
+    (step,) = rounds(config, given)
+    found = measure(step, given, config)
+    kept = step.kept.numpy()
+    with torch.no_grad():
+        right = (step.theta(given.test_x).argmax(1) == given.test_y).double().mean().item()
+    assert found["test_accuracy"] == pytest.approx(100 * right)
+    assert found["precision"] == pytest.approx(100 * (~given.is_bad[kept]).sum() / 130)
+    assert found["recall"] == pytest.approx(100 * (~given.is_bad[kept]).sum() / 140)
+    pairs = step.losses.numpy()[given.is_bad][:, None] > step.losses.numpy()[~given.is_bad]
+    assert found["auc"] == pytest.approx(100 * pairs.mean(), abs=0.01)
+    assert found["classes_kept"] == len(given.y[step.kept].unique())
+
+
+def test_without_errors_there_is_nothing_to_rank():
+    rows = run(small(clean=1, rounds=0)).rows
+    assert {name for _, name, _ in rows} == {
+        "test_accuracy",
+        "classes_kept",
+        "visits",
+        "precision",
+        "recall",
+        "wrong_rate",
+    }
+    assert [value for _, name, value in rows if name == "wrong_rate"] == [0]
+
+
+# run
+
+
+@pytest.mark.parametrize("method", ["itlm", "oracle", "centroid"])
+def test_the_same_seed_gives_the_same_record(method):
+    first, again, other = (run(small(method=method, rounds=1, seed=seed)) for seed in (0, 0, 1))
+    assert first.rows == again.rows != other.rows
+    assert first.key == again.key != other.key
+    assert first.parameters == again.parameters == vars(small(method=method, rounds=1).resolved())
+    assert first.provenance["status"] == "ok"
+    assert [row for row in first.rows if row[1] == "wrong_rate"] == [[0, "wrong_rate", pytest.approx(30)]]
+
+
+def test_a_record_does_not_depend_on_global_generators():
+    torch.manual_seed(1)
+    np.random.seed(1)
+    first = run(small(rounds=0))
+    torch.manual_seed(2)
+    np.random.seed(2)
+    assert run(small(rounds=0)).rows == first.rows
+
+
+class Stopped(Exception):
+    pass
+
+
+def stopping_at(t):
+    def stopping(step, *arguments, measure=measure):
+        if step.t == t:
+            raise Stopped
+        return measure(step, *arguments)
+
+    return stopping
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_record(tmp_path, monkeypatch):
+    config, file, fits = small(rounds=4), tmp_path / "run.pt", []
+    whole = run(config)
+    monkeypatch.setattr(training, "fit", lambda *a, fit=training.fit, **k: fits.append(k["note"]) or fit(*a, **k))
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(labels, "measure", stopping_at(3))
+        run(config, checkpoint=file)
+    assert file.exists()
+    resumed = run(config, checkpoint=file)
+    assert resumed.rows == whole.rows and resumed.key == whole.key
+    assert fits == ["itlm 0", "itlm 1", "itlm 2", "itlm 3", "itlm 3", "itlm 4"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_checkpoint_of_another_run_is_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(labels, "measure", stopping_at(1))
+        run(small(), checkpoint=tmp_path / "run.pt")
+    with pytest.raises(ValueError, match="run.pt is of run .*, this is run .*: remove the file"):
+        run(small(seed=1), checkpoint=tmp_path / "run.pt")
+
+
+# The real set.
+
+
+@pytest.mark.data
+def test_a_small_run_on_mnist_itself():
+    root = os.environ.get("ITLM_DATA")
+    if not root or not all((Path(root) / "mnist" / f"{part}.npy").exists() for part in PARTS):
+        pytest.skip("$ITLM_DATA is unset or lacks mnist")
+    record = run(small(scale="cpu", n=300, batch=10, rounds=1))
+    assert record.parameters["dataset"] == "mnist"
+    assert record.provenance["data"] == data.digest("mnist")[:12]
+    found = {(t, name): value for t, name, value in record.rows}
+    assert found[0, "wrong_rate"] == pytest.approx(30, abs=1)
+    assert found[1, "precision"] > 71 and found[1, "test_accuracy"] > 30

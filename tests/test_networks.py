@@ -1,0 +1,108 @@
+"""The networks: against plain NumPy, and initial weights that derive from the seed alone."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from itlm.networks import LeNet, initialised
+
+CURVES = {"tanh": np.tanh, "relu": lambda z: np.maximum(z, 0)}
+
+
+def images(n=5, seed=0):
+    return torch.randn(n, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
+
+
+def in_numpy(weights, x, curve, bounded):
+    """LeNet, transcribed: in double precision, without torch."""
+    W1, b1, W2, b2, W3, b3, W4, b4 = weights
+
+    def convolved(x, W, b):
+        windows = np.lib.stride_tricks.sliding_window_view(x, (5, 5), axis=(2, 3))  # (n, channels, h - 4, w - 4, 5, 5)
+        return np.einsum("nchwij,kcij->nkhw", windows, W, optimize=True) + b[:, None, None]
+
+    def pooled(x):
+        n, channels, height, width = x.shape
+        return x.reshape(n, channels, height // 2, 2, width // 2, 2).max(axis=(3, 5))
+
+    x = pooled(curve(convolved(x, W1, b1)))
+    x = pooled(curve(convolved(x, W2, b2)))
+    x = curve(x.reshape(len(x), -1) @ W3.T + b3) @ W4.T + b4
+    return np.tanh(x) if bounded else x
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("bounded", [True, False])
+@pytest.mark.parametrize("activation", CURVES)
+def test_lenet_is_what_numpy_computes(activation, bounded, layout):
+    network = initialised(lambda: LeNet(activation=activation, bounded=bounded), 0).to(memory_format=layout)
+    weights = [p.detach().double().numpy() for p in network.parameters()]
+    x = images()
+    expected = in_numpy(weights, x.double().numpy(), CURVES[activation], bounded)
+    with torch.no_grad():
+        assert np.abs(network(x).numpy() - expected).max() < 1e-5
+
+
+def test_lenet_has_the_papers_widths():
+    assert sum(p.numel() for p in LeNet().parameters()) == 520 + 25_050 + 400_500 + 5_010
+    assert LeNet(3, channels=(2, 4, 8))(images(2)).shape == (2, 3)
+
+
+def test_an_unknown_activation_lists_the_known_ones():
+    with pytest.raises(ValueError, match="activation must be one of .*tanh.*relu.*got 'gelu'"):
+        LeNet(activation="gelu")
+
+
+def cross_entropies(network):
+    """Of some images, were each of them each class; shape (n, 10)."""
+    with torch.no_grad():
+        return -network(images()).log_softmax(1)
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_only_a_bounded_network_has_a_bounded_cross_entropy(bounded):
+    network = initialised(lambda: LeNet(bounded=bounded), 0)
+    network[9].weight.data *= 1000
+    low, high = np.log(1 + 9 * np.exp(-2)), np.log(9 + np.exp(-2)) + 2  # ten logits of -1 or 1, all but one alike
+    assert (round(low, 3), round(high, 3)) == (0.797, 4.212)
+    found = cross_entropies(network)
+    assert (0.796 < found.min() and found.max() < 4.213) == bounded
+    if bounded:
+        for sign, extreme in ((1, low), (-1, high)):
+            network[9].weight.data.zero_()
+            network[9].bias.data = sign * torch.tensor([1000.0] + 9 * [-1000.0])
+            assert np.allclose(cross_entropies(network)[:, 0], extreme)
+
+
+def test_the_seed_alone_decides_the_initial_weights():
+    torch.manual_seed(1)
+    first, other = initialised(LeNet, 5), initialised(LeNet, 6)
+    torch.manual_seed(2)
+    again = initialised(LeNet, 5)
+    pairs = list(zip(first.parameters(), again.parameters(), other.parameters(), strict=True))
+    assert all(torch.equal(a, b) and not torch.equal(a, c) for a, b, c in pairs)
+
+
+def test_initialising_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    initialised(LeNet, 0)
+    with pytest.raises(ZeroDivisionError):
+        initialised(lambda: nn.Linear(2, 2) and 1 / 0, 0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_initialising_leaves_the_generators_of_gpus_alone(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    initialised(LeNet, 7)
+    assert seeded == []
+
+
+def test_the_layers_fit_each_other():
+    network, x, shapes = LeNet(), images(2), []
+    for layer in network:
+        x = layer(x)
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.Linear):
+            shapes.append(tuple(x.shape[1:]))
+    assert shapes == [(20, 24, 24), (20, 12, 12), (50, 8, 8), (50, 4, 4), (500,), (10,)]

@@ -1,0 +1,616 @@
+"""BatchSGD on the kept samples: plain training bit for bit, and a fit that was killed ends where it would have."""
+
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+from contextlib import nullcontext
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from itlm import data, iterate, records, training
+from itlm.networks import LeNet
+from itlm.training import Diverged, Schedule, batches, derived_seed, fit, pick_device, resumable, sample_losses
+
+HERE = Path(__file__).parent
+N = 200
+LITTLE = partial(LeNet, channels=(4, 8, 32))  # LeNet's layers, a hundredth of its work
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images = data.load("mnist5k")
+    return training.to_tensor(images.train_x[:N]), torch.tensor(images.train_y[:N].astype(int))
+
+
+def some(seed=0, n=N):
+    """A selection of about 60 %."""
+    return torch.rand(n, generator=torch.Generator().manual_seed(seed)) < 0.6
+
+
+def same(a, b):
+    a, b = a.state_dict(), b.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# Schedule
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "exactly one of epochs and steps, got epochs=None, steps=None"),
+        ({"epochs": 1, "steps": 1}, "exactly one of epochs and steps, got epochs=1, steps=1"),
+        ({"epochs": -1}, "epochs must be at least 0, got -1"),
+        ({"epochs": float("nan")}, "epochs must be at least 0, got nan"),
+        ({"steps": -1}, "steps must be at least 0, got -1"),
+        ({"steps": 1, "batch": 0}, "batch must be at least 1, got 0"),
+        ({"steps": 1, "lr": -0.1}, "lr must be at least 0, got -0.1"),
+        ({"steps": 1, "weight_decay": -1}, "weight_decay must be at least 0, got -1"),
+        ({"steps": 1, "momentum": 1}, r"momentum must be in \[0, 1\), got 1"),
+        ({"steps": 1, "momentum": -0.1}, r"momentum must be in \[0, 1\), got -0.1"),
+        ({"steps": 1, "shape": "cosine"}, "shape must be one of constant, drop, one_cycle, got 'cosine'"),
+    ],
+)
+def test_a_bad_schedule_is_named(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Schedule(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "n", "steps"),
+    [
+        ({"epochs": 2, "batch": 100}, 3000, 60),
+        ({"epochs": 2, "batch": 100}, 3050, 61),
+        ({"epochs": 0.29, "batch": 1}, 100, 29),
+        ({"epochs": 1, "batch": 128}, 127, 0),
+        ({"steps": 7, "batch": 100}, 10**6, 7),
+    ],
+)
+def test_epochs_count_passes_over_all_samples(fields, n, steps):
+    assert Schedule(**fields).n_steps(n) == steps
+
+
+@pytest.mark.parametrize(
+    ("shape", "rates"),
+    [
+        ("constant", [0.5] * 10),
+        ("drop", [0.5] * 6 + [0.1] * 4),
+        ("one_cycle", [0, 0.25, 0.5, 0.4375, 0.375, 0.3125, 0.25, 0.1875, 0.125, 0.0625]),
+    ],
+)
+def test_the_learning_rate_has_its_shape(shape, rates):
+    schedule = Schedule(steps=10, lr=0.5, shape=shape)
+    assert np.allclose([schedule.lr_at(step, 10) for step in range(10)], rates)
+
+
+# batches
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 30), st.integers(0, 9), st.booleans())
+def test_a_pass_is_a_permutation_of_the_kept_cut_into_batches(n, batch, steps, seed, everything):
+    kept = None if everything else some(seed, n)
+    pool = set(range(n) if everything else kept.nonzero().squeeze(1).tolist())
+    schedule = Schedule(steps=steps, batch=batch)
+    draw = lambda: batches(n, schedule, torch.Generator().manual_seed(seed), kept)  # noqa: E731
+    if len(pool) < batch:
+        with pytest.raises(ValueError, match=f"kept has {len(pool)} samples, fewer than a batch of {batch}: lower"):
+            next(draw())
+        return
+    drawn = [indices.tolist() for indices in draw()]
+    assert len(drawn) == steps and all(len(indices) == batch for indices in drawn)
+    every = len(pool) // batch
+    for start in range(0, steps, every):
+        seen = [i for indices in drawn[start : start + every] for i in indices]
+        assert len(seen) == len(set(seen)) and set(seen) <= pool
+    assert drawn == [indices.tolist() for indices in draw()]
+
+
+def test_every_pass_is_a_fresh_permutation_and_what_is_left_out_changes():
+    drawn = list(batches(13, Schedule(steps=40, batch=5), torch.Generator().manual_seed(0)))
+    passes = [torch.cat(drawn[i : i + 2]).tolist() for i in range(0, 40, 2)]
+    assert len(set(map(tuple, passes))) == 20
+    assert set().union(*passes) == set(range(13))
+
+
+# fit: alpha = 1 is ordinary training
+
+
+def plain_sgd(make, x, y, schedule, seed, kept=None):
+    """The same training, written out: the permutations, the gradient, the step."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = make()
+    network, x = network.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    weights = list(network.parameters())
+    velocity = [None] * len(weights)
+    pool = torch.arange(len(x)) if kept is None else torch.tensor([i for i, keep in enumerate(kept) if keep])
+    generator = torch.Generator().manual_seed(seed)
+    steps, queue = int(schedule.epochs * len(x) / schedule.batch), []
+    for step in range(steps):
+        if len(queue) < schedule.batch:
+            queue = pool[torch.randperm(len(pool), generator=generator)].tolist()
+        batch, queue = queue[: schedule.batch], queue[schedule.batch :]
+        lr = schedule.lr_at(step, steps)
+        gradients = torch.autograd.grad(cross_entropy(network(x[batch]), y[batch]), weights)
+        with torch.no_grad():
+            for i, (w, g) in enumerate(zip(weights, gradients, strict=True)):
+                if schedule.weight_decay:
+                    g = g.add(w, alpha=schedule.weight_decay)
+                if schedule.momentum:
+                    velocity[i] = g.clone() if velocity[i] is None else velocity[i].mul_(schedule.momentum).add_(g)
+                    g = g.add(velocity[i], alpha=schedule.momentum)  # Nesterov's form
+                w.add_(g, alpha=-lr)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("make", "schedule"),
+    [
+        (LeNet, Schedule(epochs=1, batch=50, lr=0.1)),
+        (LITTLE, Schedule(epochs=3, batch=30, lr=0.1)),  # 200 samples: a pass leaves 20 out
+        (LITTLE, Schedule(epochs=2, batch=20, lr=0.05, momentum=0.9, weight_decay=5e-4, shape="one_cycle")),
+    ],
+)
+def test_keeping_all_is_ordinary_training_bit_for_bit(digits, make, schedule):
+    network = fit(make, *digits, None, schedule, seed=3)
+    assert same(network, plain_sgd(make, *digits, schedule, 3))
+    assert same(network, fit(make, *digits, torch.ones(N, dtype=torch.bool), schedule, seed=3))
+    assert same(network, fit(make, *digits, np.ones(N, bool), schedule, seed=3))
+
+
+def test_keeping_some_is_ordinary_training_on_those_for_as_many_steps(digits):
+    schedule, kept = Schedule(epochs=3, batch=20, lr=0.1), some()
+    network = fit(LITTLE, *digits, kept, schedule, seed=3)
+    assert same(network, plain_sgd(LITTLE, *digits, schedule, 3, kept))
+    x, y = digits
+    assert same(network, fit(LITTLE, x[kept], y[kept], None, Schedule(steps=30, batch=20, lr=0.1), seed=3))
+
+
+def test_what_is_not_kept_has_no_influence(digits):
+    x, y = (part.clone() for part in digits)
+    kept, schedule = some(), Schedule(epochs=1, batch=20)
+    before = fit(LITTLE, x, y, kept, schedule, seed=0)
+    x[~kept], y[~kept] = torch.nan, 0
+    assert same(before, fit(LITTLE, x, y, kept, schedule, seed=0))
+
+
+# fit: the seed, and nothing else
+
+
+def test_the_seed_decides_the_weights_and_no_global_generator_is_touched(digits):
+    schedule = Schedule(epochs=1, batch=20, augment=True)
+    states = lambda: (torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate())  # noqa: E731
+    before = states()
+    first = fit(LITTLE, *digits, None, schedule, seed=1)
+    sample_losses(first, *digits)
+    assert states() == before
+    torch.manual_seed(99)
+    assert same(first, fit(LITTLE, *digits, None, schedule, seed=1))
+    assert not same(first, fit(LITTLE, *digits, None, schedule, seed=2))
+
+
+def test_a_fit_leaves_its_data_alone_and_ends_in_eval_mode(digits):
+    x, y = (part.clone() for part in digits)
+    network = fit(LITTLE, *digits, some(), Schedule(epochs=1, batch=20, augment=True), seed=0)
+    assert not network.training
+    assert torch.equal(x, digits[0]) and torch.equal(y, digits[1]) and digits[0].is_contiguous()
+
+
+def test_no_steps_give_the_initial_weights(digits):
+    network = fit(LITTLE, *digits, None, Schedule(steps=0, batch=20), seed=4)
+    assert same(network, training.initialised(LITTLE, 4))
+
+
+def test_it_learns(digits):
+    network = fit(LeNet, *digits, None, Schedule(epochs=5, batch=10), seed=0)
+    with torch.no_grad():
+        assert (network(digits[0]).argmax(1) == digits[1]).double().mean() > 0.9
+
+
+def test_a_short_fit_prints_nothing(digits, capfd):
+    fit(LITTLE, *digits, None, Schedule(epochs=1, batch=20), seed=0)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_long_fit_shows_its_steps_on_the_stderr_of_its_time_and_leaves_none(digits, monkeypatch):
+    at_once = lambda **options: bar(**options | {"delay": 0, "mininterval": 0})  # noqa: E731
+    bar = training.tqdm
+    monkeypatch.setattr(training, "tqdm", at_once)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    fit(LITTLE, *digits, None, Schedule(epochs=3, batch=20), seed=0, note="itlm 4")
+    shown = sys.stderr.getvalue()
+    assert "itlm 4: 100%" in shown and "30/30" in shown
+    assert shown.split("\r")[-1] == "" and shown.split("\r")[-2].isspace()
+
+
+# fit: faults
+
+
+class Counted:
+    """Cross-entropy that does something at one of its calls."""
+
+    def __init__(self, at, act):
+        self.calls, self.at, self.act = 0, at, act
+
+    def __call__(self, output, y, reduction="mean"):
+        self.calls += 1
+        value = cross_entropy(output, y, reduction=reduction)
+        return self.act(value) if self.calls == self.at else value
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop(value):
+    raise Stopped
+
+
+@pytest.mark.parametrize(
+    ("steps", "at", "message"),
+    [
+        (30, 13, r"loss is nan in pass 2 over the kept samples \(step 20 of 30\); lower lr=0.1, or look for broken"),
+        (30, 30, r"in pass 3 over the kept samples \(step 30 of 30\)"),
+        (15, 12, r"in pass 2 over the kept samples \(step 15 of 15\)"),
+        (4, 2, r"in pass 1 over the kept samples \(step 4 of 4\)"),
+    ],
+)
+def test_a_loss_that_is_no_number_is_located(digits, steps, at, message):
+    broken = Counted(at, lambda value: value * torch.nan)
+    with pytest.raises(Diverged, match=message):
+        fit(LITTLE, *digits, None, Schedule(steps=steps, batch=20), seed=0, loss=broken)
+
+
+def test_too_large_a_step_size_and_a_broken_sample_diverge(digits):
+    x, y = digits
+    wild = Schedule(epochs=5, batch=20, lr=1e6)
+    with pytest.raises(Diverged, match=r"the training loss is (nan|inf) .*lower lr=1000000.0"):
+        fit(partial(LITTLE, bounded=False, activation="relu"), x, y, None, wild, seed=0)
+    x = x.clone()
+    x[17, 0, 14, 14] = torch.nan
+    with pytest.raises(Diverged, match="in pass 1 over"):
+        fit(LITTLE, x, y, None, Schedule(epochs=1, batch=20), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (10, r"y has labels 0\.\.10, but the network has 10 outputs \(0\.\.9\)"),
+        (-1, r"y has labels -1\.\.9, but"),
+    ],
+)
+def test_labels_outside_the_networks_classes_are_named(digits, label, message):
+    x, y = digits[0], digits[1].clone()
+    y[5] = label
+    with pytest.raises(ValueError, match=message):
+        fit(LITTLE, x, y, None, Schedule(epochs=1, batch=20), seed=0)
+
+
+def test_fewer_kept_samples_than_a_batch_are_named(digits):
+    kept = torch.arange(N) < 19
+    with pytest.raises(ValueError, match="kept has 19 samples, fewer than a batch of 20: lower batch or raise alpha"):
+        fit(LITTLE, *digits, kept, Schedule(epochs=1, batch=20), seed=0)
+
+
+@pytest.mark.parametrize("kept", [torch.arange(50), torch.ones(N), torch.ones(N - 1).bool(), torch.ones(N, 1).bool()])
+def test_a_selection_that_is_no_mask_of_the_samples_is_named(digits, kept):
+    with pytest.raises(ValueError, match=r"kept must be .*bool.*shape \(200,\), got"):
+        fit(LITTLE, *digits, kept, Schedule(epochs=1, batch=20), seed=0)
+
+
+# fit: checkpoints
+
+FIVE_PASSES = Schedule(steps=30, batch=20, lr=0.05, momentum=0.9, augment=True, shape="one_cycle")
+
+
+def made_up(n=N, seed=0):
+    """Images that need no file, for a process of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, 1, 28, 28, generator=generator), torch.randint(10, (n,), generator=generator)
+
+
+def kept_120():
+    return torch.arange(N) % 5 < 3  # 6 steps a pass
+
+
+def child_that_is_killed(checkpoint, at):
+    die = Counted(int(at), lambda value: os.kill(os.getpid(), signal.SIGKILL))
+    fit(LITTLE, *made_up(), kept_120(), FIVE_PASSES, seed=7, checkpoint=checkpoint, loss=die)
+
+
+def run_child(child, *arguments) -> int:
+    """Run a function of this module in a process of its own."""
+    code = f"import sys, test_training; test_training.{child.__name__}(*sys.argv[1:])"
+    command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return done.returncode
+
+
+def test_a_fit_that_was_killed_ends_at_the_same_weights(tmp_path):
+    file = tmp_path / "fit.pt"
+    run_child(child_that_is_killed, file, 16)  # in the third pass
+    assert file.exists()
+    went_on = Counted(0, None)
+    resumed = fit(LITTLE, *made_up(), kept_120(), FIVE_PASSES, seed=7, checkpoint=file, loss=went_on)
+    assert went_on.calls == 30 - 12
+    assert same(resumed, fit(LITTLE, *made_up(), kept_120(), FIVE_PASSES, seed=7))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stops", [[1], [6], [7], [30], [9, 9, 9, 9]])
+def test_wherever_a_fit_is_stopped_it_ends_at_the_same_weights(tmp_path, stops):
+    file, arguments = tmp_path / "fit.pt", (LITTLE, *made_up(), kept_120(), FIVE_PASSES)
+    for at in stops:
+        with pytest.raises(Stopped):
+            fit(*arguments, seed=7, checkpoint=file, loss=Counted(at, stop))
+    assert same(fit(*arguments, seed=7, checkpoint=file), fit(*arguments, seed=7))
+    assert not file.exists()
+
+
+def stopped(file, x, y, kept, schedule=FIVE_PASSES, **changes):
+    with pytest.raises(Stopped):
+        fit(LITTLE, x, y, kept, schedule, **{"seed": 7, "loss": Counted(16, stop)} | changes, checkpoint=file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 8},
+        {"schedule": Schedule(steps=31, batch=20)},
+        {"kept": some()},
+        {"kept": None},
+        {"y": made_up(seed=1)[1]},
+        {"x": made_up(seed=1)[0]},
+        {"make_network": partial(LITTLE, activation="relu")},
+        {"make_network": LeNet},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path, change):
+    x, y = made_up()
+    ours = {"make_network": LITTLE, "x": x, "y": y, "kept": kept_120(), "schedule": FIVE_PASSES, "seed": 7}
+    stopped(tmp_path / "fit.pt", x, y, kept_120())
+    before = (tmp_path / "fit.pt").read_bytes()
+    with pytest.raises(ValueError, match="checkpoint .*fit.pt is of another fit .*Remove the file or choose another"):
+        fit(**ours | change, checkpoint=tmp_path / "fit.pt")
+    assert (tmp_path / "fit.pt").read_bytes() == before
+
+
+def test_the_checkpoint_of_a_run_is_refused_by_a_fit(tmp_path):
+    torch.save({"key": "0123", "t": 1, "theta": {}, "rows": []}, tmp_path / "run.pt")
+    with pytest.raises(ValueError, match="is of another fit"):
+        fit(LITTLE, *made_up(), None, FIVE_PASSES, seed=0, checkpoint=tmp_path / "run.pt")
+
+
+TEARS = {
+    "half": lambda whole: whole[: len(whole) // 2],
+    "empty": lambda whole: b"",
+    "text": lambda whole: b"<html>Please log in</html>",
+}
+
+
+@pytest.mark.parametrize("tear", TEARS)
+def test_a_torn_checkpoint_is_warned_about_and_ignored(tmp_path, tear):
+    file, arguments = tmp_path / "fit.pt", made_up()
+    stopped(file, *arguments, kept_120())
+    file.write_bytes(TEARS[tear](file.read_bytes()))
+    count = Counted(0, None)
+    with pytest.warns(UserWarning, match="checkpoint .*fit.pt cannot be read and is ignored"):
+        network = fit(LITTLE, *arguments, kept_120(), FIVE_PASSES, seed=7, checkpoint=file, loss=count)
+    assert count.calls == 30 and not file.exists()
+    assert same(network, fit(LITTLE, *arguments, kept_120(), FIVE_PASSES, seed=7))
+
+
+def test_a_fit_that_diverged_has_not_saved_what_it_diverged_to(tmp_path):
+    file, arguments = tmp_path / "fit.pt", (LITTLE, *made_up(), kept_120(), FIVE_PASSES)
+    with pytest.raises(Diverged, match="in pass 3"):
+        fit(*arguments, seed=7, checkpoint=file, loss=Counted(16, lambda value: value * torch.nan))
+    assert same(fit(*arguments, seed=7, checkpoint=file), fit(*arguments, seed=7))
+
+
+# augmentation
+
+
+def test_augmented_images_are_shifted_by_up_to_four_pixels_and_mirrored_half_of_the_time():
+    n, shape = 1500, (3, 9, 11)
+    x = torch.arange(n * 3 * 9 * 11, dtype=torch.float64).view(n, *shape)  # no two pixels are alike
+    draw = lambda: training._shift_and_mirror(x, torch.Generator().manual_seed(0))  # noqa: E731
+    shifted = draw()
+    assert shifted.shape == x.shape and shifted.dtype == x.dtype
+    assert torch.equal(shifted, draw())
+    padded = nn.functional.pad(x, (4, 4, 4, 4), mode="reflect")
+    found = torch.zeros(n, 9, 9, 2, dtype=torch.bool)
+    for down in range(9):
+        for right in range(9):
+            for mirrored in range(2):
+                variant = padded[:, :, down : down + 9, right : right + 11]
+                variant = variant.flip(-1) if mirrored else variant
+                found[:, down, right, mirrored] = (shifted == variant).flatten(1).all(1)
+    assert (found.flatten(1).sum(1) == 1).all()  # each is one variant of its own image
+    assert torch.equal(shifted[found[:, 4, 4, 0]], x[found[:, 4, 4, 0]]) and found[:, 4, 4, 0].any()
+    for axes, expected in (((2, 3), n / 9), ((1, 3), n / 9), ((1, 2), n / 2)):
+        assert (found.sum((0, *axes)) - expected).abs().max() < 4 * expected**0.5
+
+
+def test_augmentation_changes_what_is_learnt_and_nothing_that_is_scored(digits):
+    plain, augmented = (fit(LITTLE, *digits, None, Schedule(steps=5, batch=20, augment=a), seed=0) for a in (0, 1))
+    assert not same(plain, augmented)
+    assert torch.equal(sample_losses(augmented, *digits), sample_losses(augmented, *digits))
+
+
+# sample_losses
+
+
+class Moody(nn.Module):
+    """A network whose output depends on its mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1)
+        self.rest = nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.Linear(784, 10))
+
+    def forward(self, x):
+        return self.rest(self.norm(x))
+
+
+@pytest.mark.parametrize("batch", [1, 7, N, 500])
+@pytest.mark.parametrize("make", [LITTLE, Moody])
+def test_the_losses_are_those_of_each_sample_alone_in_eval_mode(digits, make, batch):
+    x, y = digits
+    network = training.initialised(make, 0).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    found = sample_losses(network, x, y, batch=batch)
+    assert found.shape == (N,) and found.dtype == torch.float32 and not found.requires_grad
+    assert network.training and all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    network.eval()
+    with torch.no_grad():
+        alone = torch.stack([cross_entropy(network(x[i : i + 1])[0], y[i]) for i in range(N)])
+    assert torch.allclose(found, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("training_mode", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+def test_the_networks_mode_is_put_back(digits, training_mode, fails):
+    network = Moody().train(training_mode)
+    with pytest.raises(IndexError) if fails else nullcontext():
+        sample_losses(network, digits[0], digits[1] + 10 * fails)
+    assert all(module.training == training_mode for module in network.modules())
+
+
+def test_a_part_that_was_frozen_stays_frozen(digits):
+    network = Moody().train()
+    network.norm.eval()
+    sample_losses(network, *digits)
+    assert network.training and network.rest.training and not network.norm.training
+
+
+def test_another_loss_may_be_given(digits):
+    network = training.initialised(LITTLE, 0)
+    squared = lambda output, y, reduction: ((output - y[:, None]) ** 2).sum(1)  # noqa: E731
+    with torch.no_grad():
+        expected = ((network(digits[0]) - digits[1][:, None]) ** 2).sum(1)
+    assert torch.allclose(sample_losses(network, *digits, loss=squared), expected)
+
+
+# resumable
+
+
+def experiment(log):
+    """Rounds whose network counts its updates."""
+
+    def losses(network):
+        return torch.cos(torch.arange(10.0) * (network.weight.item() + 1))
+
+    def update(network, kept, t):
+        log.append(t)
+        return of_weight(network.weight.item() + 1)
+
+    def rounds(*, start=0, theta=None):
+        return iterate(losses, update, of_weight(0.0) if theta is None else theta, 0.5, 5, start=start)
+
+    return rounds
+
+
+def of_weight(value):
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, value)
+    return network
+
+
+def an_empty_record(key="abc"):
+    return records.Record("toy", key, {}, {})
+
+
+def follow(rounds, record, checkpoint, stop_at=None):
+    for step in resumable(rounds, lambda: nn.Linear(1, 1, bias=False), record, checkpoint):
+        if step.t == stop_at:
+            raise Stopped
+        record.add(step.t, {"objective": step.objective, "n_left": step.n_left, "weight": step.theta.weight.item()})
+    return record.rows
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_a_run_goes_on_after_its_last_finished_round(tmp_path, at):
+    whole = follow(experiment([]), an_empty_record(), None)
+    assert len(whole) == 18
+    log, file = [], tmp_path / "run.pt"
+    with pytest.raises(Stopped):
+        follow(experiment(log), an_empty_record(), file, stop_at=at)
+    assert file.exists() == (at > 0)
+    assert follow(experiment(log), an_empty_record(), file) == whole
+    assert log == [*range(at), *range(max(0, at - 1), 5)]  # only the update whose round was not finished is run again
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_was_stopped_after_its_last_round_has_nothing_left_to_do(tmp_path):
+    log, file, record = [], tmp_path / "run.pt", an_empty_record()
+    steps = resumable(experiment(log), lambda: nn.Linear(1, 1, bias=False), record, file)
+    for step in islice(steps, 6):
+        record.add(step.t, {"objective": step.objective})
+    saved = file.read_bytes()
+    assert list(steps) == [] and not file.exists()
+    file.write_bytes(saved)
+    assert len(follow(experiment(log), an_empty_record(), file)) == 5 + 3  # the last round was not yet in the file
+    assert log == [*range(5), 4]
+
+
+def test_the_checkpoint_of_another_run_is_refused(tmp_path):
+    with pytest.raises(Stopped):
+        follow(experiment([]), an_empty_record(), tmp_path / "run.pt", stop_at=2)
+    with pytest.raises(ValueError, match="run.pt is of run abc, this is run def: remove the file"):
+        follow(experiment([]), an_empty_record("def"), tmp_path / "run.pt")
+    torch.save({"identity": "a fit", "step": 3}, tmp_path / "fit.pt")
+    with pytest.raises(ValueError, match="fit.pt is of run"):
+        follow(experiment([]), an_empty_record(), tmp_path / "fit.pt")
+
+
+def test_a_torn_checkpoint_of_a_run_is_warned_about_and_ignored(tmp_path):
+    with pytest.raises(Stopped):
+        follow(experiment([]), an_empty_record(), tmp_path / "run.pt", stop_at=2)
+    (tmp_path / "run.pt").write_bytes((tmp_path / "run.pt").read_bytes()[:-200])
+    with pytest.warns(UserWarning, match="run.pt cannot be read and is ignored"):
+        rows = follow(experiment([]), an_empty_record(), tmp_path / "run.pt")
+    assert rows == follow(experiment([]), an_empty_record(), None)
+
+
+# seeds, devices, inputs
+
+
+def test_the_seeds_of_a_runs_fits_are_all_different_and_stay_what_they_are():
+    assert len({derived_seed(seed, t) for seed in range(50) for t in range(50)}) == 2500
+    assert [derived_seed(0, 0), derived_seed(0, 1), derived_seed(1, 0)] == [2968811710, 3964924996, 1835504127]
+
+
+def test_a_device_may_be_named():
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((50, 8, 6), 1), ((50, 8, 6, 3), 3)])
+def test_inputs_have_mean_zero_and_deviation_one_in_each_channel(shape, channels):
+    images = np.random.default_rng(0).integers(0, 200, shape, np.uint8)
+    x = training.to_tensor(images)
+    assert x.shape == (50, channels, 8, 6) and x.dtype == torch.float32 and x.is_contiguous()
+    assert x.mean((0, 2, 3)).abs().max() < 1e-5 and (x.std((0, 2, 3)) - 1).abs().max() < 1e-5
+    brighter = training.to_tensor(images + 50, like=images)
+    scale = images.reshape(50, 48, channels).std((0, 1), ddof=1)
+    assert np.allclose((brighter - x).mean((0, 2, 3)), 50 / scale, atol=1e-4)
+
+
+def test_images_of_one_grey_are_zero_not_nan():
+    assert (training.to_tensor(np.full((4, 5, 5), 7, np.uint8)) == 0).all()
