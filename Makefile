@@ -39,7 +39,7 @@ bench: .venv/.all ## measure the selection against one partition
 
 lock: ## install the newest versions allowed into a fresh .venv and write requirements.lock
 	rm -rf .venv && $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[torch,book,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[torch,book,sweeps,test]'
 	$(BIN)/python tools/lock.py
 
 clean: ## remove what was built, .venv included
@@ -55,5 +55,5 @@ clean: ## remove what was built, .venv included
 	touch $@
 
 .venv/.all: .venv/.book
-	$(INSTALL) '.[torch,book,test]'
+	$(INSTALL) '.[torch,book,sweeps,test]'
 	touch $@

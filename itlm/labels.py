@@ -27,7 +27,7 @@ from .config import Config as Checked
 from .config import flag, one_of, parameter, real, whole
 from .trimming import Round, iterate, trim
 
-__all__ = ["RECIPE", "SCALES", "Config", "Task", "measure", "rounds", "run", "task"]
+__all__ = ["RECIPE", "SCALES", "Config", "Task", "digest", "measure", "rounds", "run", "task", "visits"]
 
 RECIPE = 1  # raise it when a change of the code changes what a run computes: old rows are then run again
 
@@ -207,17 +207,27 @@ def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
         ``test_accuracy`` in percent; ``classes_kept``, the number of given classes among the kept samples;
         ``visits``, sample visits of all fits so far; and what `itlm.records.selection` measures.
     """
-    c = config.resolved()
     with torch.no_grad():
         right = torch.cat([step.theta(part).argmax(1) for part in given.test_x.split(1000)]) == given.test_y
     kept = step.kept.cpu().numpy()
-    schedule = training.Schedule(epochs=c.epochs, batch=c.batch)
     return {
         "test_accuracy": 100 * float(right.double().mean()),
         "classes_kept": float(len(np.unique(given.y.cpu().numpy()[kept]))),
-        "visits": float((step.t + 1) * schedule.n_steps(c.n) * c.batch),
+        "visits": visits(config, step.t + 1),
         **records.selection(kept, step.losses.cpu().numpy(), given.is_bad),
     }
+
+
+def visits(config: Config, fits: int | None = None) -> float:
+    """Count the sample visits of a run, or of its first fits."""
+    c = config.resolved()
+    fits = fits or (c.rounds + 1 if c.method == "itlm" else 1)
+    return float(fits * training.Schedule(epochs=c.epochs, batch=c.batch).n_steps(c.n) * c.batch)
+
+
+def digest(config: Config) -> str:
+    """Return the digest of the data that a run uses."""
+    return data.digest(config.resolved().dataset)
 
 
 def run(config: Config, *, checkpoint=None) -> records.Record:
@@ -238,7 +248,7 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     c = config.resolved()
     given = task(config)
     make = partial(networks.LeNet, activation=c.activation, bounded=c.bounded)
-    record = records.begin("labels", RECIPE, c, data.digest(c.dataset))
+    record = records.begin("labels", RECIPE, c, digest(c))
     for step in training.resumable(partial(rounds, config, given), make, record, checkpoint):
         record.add(step.t, measure(step, given, config))
     record.add(0, {"wrong_rate": 100 * given.rate})

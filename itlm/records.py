@@ -21,6 +21,7 @@ from pathlib import Path
 __all__ = [
     "Record",
     "begin",
+    "key",
     "selection",
     "save_part",
     "collect",
@@ -92,10 +93,18 @@ def begin(experiment: str, recipe: int, config, data: str) -> Record:
     data : str
         Digest of the data.
     """
-    named = {"experiment": experiment, "recipe": recipe, "data": data, "fields": config.changed()}
-    key = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
     here = {"recipe": recipe, "data": data[:12], "source": _source(experiment), "dirty": _dirty()}
-    return Record(experiment, key, asdict(config), here)
+    return Record(experiment, key(experiment, recipe, config, data), asdict(config), here)
+
+
+def key(experiment: str, recipe: int, config, data: str) -> str:
+    """Name a run: a digest of its experiment, recipe number, data and fields that differ from their defaults.
+
+    A new field with a default keeps old keys valid; a fixed bug, which raises the recipe number, does not.
+    The parameters are those of `begin`.
+    """
+    named = {"experiment": experiment, "recipe": recipe, "data": data[:12], "fields": config.changed()}
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def selection(kept, losses, is_bad) -> dict[str, float]:

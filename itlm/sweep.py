@@ -1,30 +1,46 @@
 """Many runs in one process: a grid of parameters, recorded one part file a run.
 
-    python -m itlm.sweep sweeps/labels_demo.yaml --plan      what is left to run
-    python -m itlm.sweep sweeps/labels_demo.yaml             run it, and merge into results/
-    python -m itlm.sweep sweeps/labels_demo.yaml --share 1/2 half of it, beside another process
+    python -m itlm.sweep sweeps/labels_demo.yaml --plan       what is left to run, in order, and what it costs
+    python -m itlm.sweep sweeps/labels_demo.yaml              run it
+    python -m itlm.sweep sweeps/labels_demo.yaml --collect    merge what was run into results/
 
-What is recorded is not run again. A run that was killed goes on from its last finished round. A run that
-fails is recorded with its reason and does not stop the others.
+Start as many processes as there are cores: each takes the next run that no other has claimed. A claim is a
+file lock, which the kernel releases however a process ends, so any of them may be killed at any moment.
+What is recorded is not run again; a run that was killed goes on from its last finished round; a run that
+fails is recorded with its reason, and does not stop the others.
 """
 
 import argparse
+import fcntl
 import importlib
 import itertools
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import yaml
 
-from . import data, records
+from . import records
 
-__all__ = ["expand", "left", "main"]
+__all__ = ["Run", "expand", "left", "throughput", "main"]
 
 
-def expand(grid: dict) -> Iterator:
-    """Yield the configurations of a grid in the order of importance.
+class Run(NamedTuple):
+    """One run of a grid: its key, its configuration, and the sample visits it will cost."""
+
+    key: str
+    config: object
+    visits: float
+
+    def __str__(self) -> str:
+        return f"{self.key} " + " ".join(f"{name}={value}" for name, value in self.config.changed().items())
+
+
+def expand(grid: dict) -> Iterator[Run]:
+    """Yield the runs of a grid in the order of importance.
 
     Parameters
     ----------
@@ -35,12 +51,12 @@ def expand(grid: dict) -> Iterator:
 
     Yields
     ------
-    itlm.config.Config
+    Run
 
     Raises
     ------
     ValueError
-        For a field the experiment does not have, or two equal runs.
+        For a field the experiment does not have, a value out of range, or two equal runs.
     """
     experiment = importlib.import_module(f"itlm.{grid['experiment']}")
     seen = {}
@@ -56,55 +72,94 @@ def expand(grid: dict) -> Iterator:
             if config in seen:
                 raise ValueError(f"block {number}: {chosen} is already in block {seen[config]}")
             seen[config] = number
-            yield config
+            key = records.key(grid["experiment"], experiment.RECIPE, config, experiment.digest(config))
+            yield Run(key, config, experiment.visits(config))
 
 
-def left(grid: dict, parts: Path) -> Iterator[tuple[str, object]]:
-    """Yield the runs that are neither recorded nor waiting in a part file, each with its key."""
-    name = grid["experiment"]
-    experiment = importlib.import_module(f"itlm.{name}")
-    table = records.folder() / f"{name}.runs.csv"
+def left(grid: dict, parts: Path) -> list[Run]:
+    """Return the runs that are neither recorded nor waiting in a part file."""
+    table = records.folder() / f"{grid['experiment']}.runs.csv"
     recorded = set(pd.read_csv(table).key) if table.exists() else set()
-    for config in expand(grid):
-        key = records.begin(name, experiment.RECIPE, config, data.digest(config.dataset)).key
-        if key not in recorded and not (parts / f"{key}.json").exists():
-            yield key, config
+    return [run for run in expand(grid) if run.key not in recorded and not _part(parts, run).exists()]
+
+
+def throughput(experiment: str) -> float | None:
+    """Return the median sample visits a second over the recorded runs; None where there are none."""
+    try:
+        runs, values = records.results(f"{experiment}.runs"), records.results(experiment)
+    except FileNotFoundError:
+        return None
+    visits = values[values.metric == "visits"].groupby("key").value.max()
+    return float((runs.key.map(visits) / runs.seconds)[runs.status == "ok"].median())
 
 
 def main(arguments=None) -> int:
     """See the top of this file."""
     parser = argparse.ArgumentParser(prog="python -m itlm.sweep", description=__doc__.splitlines()[0])
     parser.add_argument("grid", type=Path, help="a YAML file, as in sweeps/")
-    parser.add_argument("--share", default="0/1", help="i/k: the i-th of k equal shares, from 0 (default 0/1: all)")
-    parser.add_argument("--parts", type=Path, help="folder of the part files (default: sweeps/parts/ beside the grid)")
-    parser.add_argument("--plan", action="store_true", help="only list the runs that are left")
+    parser.add_argument("--parts", type=Path, help="folder of the part files (default: parts/ beside the grid)")
+    parser.add_argument("--plan", action="store_true", help="only list the runs that are left, and their cost")
+    parser.add_argument("--collect", action="store_true", help="only merge the part files into results/")
     options = parser.parse_args(arguments)
     grid = yaml.safe_load(options.grid.read_text())
-    experiment = importlib.import_module(f"itlm.{grid['experiment']}")
     parts = options.parts or options.grid.parent / "parts"
     parts.mkdir(parents=True, exist_ok=True)
-    share, shares = map(int, options.share.split("/"))
-    # By key, not by position: processes that begin at different times must not meet in the same run.
-    todo = [(key, config) for key, config in left(grid, parts) if int(key, 16) % shares == share]
-    failed = []
-    for number, (key, config) in enumerate(todo, 1):
-        told = " ".join(f"{name}={value}" for name, value in config.changed().items())
-        print(f"[{number}/{len(todo)}] {key} {told}", flush=True)
-        if options.plan:
-            continue
+    if options.plan:
+        return _plan(grid, parts)
+    if options.collect:
+        return _collect(grid, parts)
+    experiment = importlib.import_module(f"itlm.{grid['experiment']}")
+    todo = left(grid, parts)
+    for number, run in enumerate(todo, 1):
+        with _claim(parts, run) as mine:
+            if not mine or _part(parts, run).exists():
+                continue  # another process has it, or had it
+            print(f"[{number}/{len(todo)}] {run}", flush=True)
+            try:
+                record = experiment.run(run.config, checkpoint=parts / f"{run.key}.pt")
+            except Exception as error:  # the others still run; the record says why this one did not
+                record = records.begin(
+                    grid["experiment"], experiment.RECIPE, run.config, experiment.digest(run.config)
+                ).finish(f"{type(error).__name__}: {error}")
+                print(f"FAILED {run}: {record.provenance['reason']}", flush=True)
+            records.save_part(record, parts)
+    return 0
+
+
+def _plan(grid, parts) -> int:
+    todo, speed = left(grid, parts), throughput(grid["experiment"])
+    for run in todo:
+        print(f"{run}" + (f"  {run.visits / speed / 60:.1f} min" if speed else ""))
+    hours = f"about {sum(run.visits for run in todo) / speed / 3600:.1f} core-hours" if speed else "cost not known yet"
+    print(f"{len(todo)} runs left, {hours}")
+    return 0
+
+
+def _collect(grid, parts) -> int:
+    added = records.collect(grid["experiment"], parts)
+    print(f"{added} runs added to results/, {len(left(grid, parts))} left to run")
+    runs = records.results(f"{grid['experiment']}.runs")
+    mine = {run.key: run for run in expand(grid)}
+    failed = runs[runs.key.isin(mine) & (runs.status == "failed")]
+    for row in failed.itertuples():
+        print(f"FAILED {mine[row.key]}: {row.reason}")
+    return int(len(failed) > 0)
+
+
+def _part(parts: Path, run: Run) -> Path:
+    return parts / f"{run.key}.json"
+
+
+@contextmanager
+def _claim(parts: Path, run: Run) -> Iterator[bool]:
+    """Hold a run against other processes; yields whether it was free."""
+    with open(parts / f"{run.key}.lock", "w") as file:
         try:
-            record = experiment.run(config, checkpoint=parts / f"{key}.pt")
-        except Exception as error:  # the others still run; the record says why this one did not
-            reason = f"{type(error).__name__}: {error}"
-            record = records.begin(grid["experiment"], experiment.RECIPE, config, data.digest(config.dataset))
-            record.finish(reason)
-            failed.append(f"{key} {told}: {reason}")
-        records.save_part(record, parts)
-    if not options.plan:
-        print(f"{records.collect(grid['experiment'], parts)} runs added to results/")
-    for line in failed:
-        print(f"FAILED {line}")
-    return int(bool(failed))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 if __name__ == "__main__":

@@ -299,8 +299,8 @@ def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, chec
 
     Parameters
     ----------
-    rounds : callable, (*, start, theta) -> iterator of Round
-        The experiment's rounds.
+    rounds : callable, (start, theta) -> iterator of Round
+        The experiment's rounds, both arguments by name.
     make_network : callable, () -> torch.nn.Module
         Makes a network of theta's shape, to put saved weights into.
     record : itlm.records.Record

@@ -1,0 +1,407 @@
+"""Sweeps: what is run, what a run is called, what is recorded, and that no kill costs or repeats a run."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from itlm import config as checked
+from itlm import data, labels, records, sweep, training
+from itlm.sweep import expand
+
+HERE = Path(__file__).parent
+SMALL = {"n": 120, "epochs": 1, "batch": 20, "rounds": 2, "noise": "random", "clean": 0.8, "balanced": True}
+
+
+def grid(*blocks, **fixed):
+    return {"experiment": "labels", "fixed": fixed, "blocks": list(blocks)}
+
+
+# expand
+
+
+def test_the_first_named_field_varies_slowest():
+    found = [(c.seed, c.method) for c in expand(grid({"seed": [3, 1], "method": ["oracle", "itlm"], "clean": 0.7}))]
+    assert found == [(3, "oracle"), (3, "itlm"), (1, "oracle"), (1, "itlm")]
+
+
+def test_blocks_follow_each_other_and_know_better_than_what_is_fixed():
+    configs = list(expand(grid({"seed": [0, 1]}, {"seed": 0, "clean": 0.7}, clean=0.8, scale="cpu")))
+    assert [(c.seed, c.clean, c.scale, c.dataset) for c in configs] == [
+        (0, 0.8, "cpu", "mnist"),
+        (1, 0.8, "cpu", "mnist"),
+        (0, 0.7, "cpu", "mnist"),
+    ]
+
+
+def test_a_grid_may_fix_nothing():
+    assert len(list(expand({"experiment": "labels", "blocks": [{"seed": [0, 1]}]}))) == 2
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ([{"seed": 0}, {"sede": [1]}], "block 2: .*'sede'"),
+        ([{"clean": [0.6, 60]}], r"block 1: clean must be a number in \[0, 1\], got 60"),
+        ([{"seed": [0, 1]}, {"seed": [1]}], r"block 2: {'seed': 1} is already in block 1"),
+        ([{"seed": [0, 0]}], r"block 1: {'seed': 0} is already in block 1"),
+        ([{"alpha": 0.55}, {"clean": 0.6}], r"block 2: {'clean': 0.6} is already in block 1"),  # what None stands for
+    ],
+)
+def test_a_fault_in_a_grid_is_named_with_its_block(blocks, message):
+    with pytest.raises(ValueError, match=message):
+        list(expand(grid(*blocks)))
+
+
+@pytest.mark.parametrize("path", sorted((HERE.parent / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_grids_of_the_book_expand(path):
+    assert len(list(expand(yaml.safe_load(path.read_text())))) > 1
+
+
+# keys
+
+
+def key(config, recipe=1, digest="ab" * 32, experiment="labels"):
+    return records.begin(experiment, recipe, config.resolved(), digest).key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later(labels.Config):
+    """The experiment's fields, one day."""
+
+    mirrored: bool = checked.parameter(False, checked.flag())
+    width: int = checked.parameter(20, checked.whole(1))
+
+
+def test_a_new_field_keeps_old_keys():
+    for fields in ({}, {"seed": 3, "method": "oracle"}, {"clean": 0.7}):
+        assert key(labels.Config(**fields)) == key(Later(**fields))
+    assert key(Later(width=21)) != key(Later())
+
+
+def test_a_key_names_the_run_and_stays_what_it_is():
+    assert key(labels.Config()) == "4a496fdc9086"
+
+
+def test_everything_that_changes_a_run_changes_its_key():
+    configs = [labels.Config(**fields) for fields in ({}, {"seed": 1}, {"alpha": 0.5}, {"n": 200}, {"balanced": True})]
+    keys = [key(config) for config in configs]
+    keys += [key(configs[0], recipe=2), key(configs[0], digest="cd" * 32), key(configs[0], experiment="gan")]
+    assert len(set(keys)) == len(keys)
+    assert all(len(k) == 12 and int(k, 16) >= 0 for k in keys)
+
+
+def test_what_the_scale_fills_in_makes_no_other_run():
+    assert key(labels.Config()) == key(labels.Config(n=3000, alpha=0.55, dataset="mnist5k"))
+
+
+# collect
+
+
+def part(folder, name, seed=0, status="", values=(1.0,), experiment="labels", key=None):
+    record = records.begin(experiment, 1, labels.Config(seed=seed).resolved(), "ab" * 32)
+    record.key = key or record.key
+    record.add(0, {f"{name}_{i}": value for i, value in enumerate(values)})
+    return records.save_part(record.finish(status), folder)
+
+
+def tables(folder):
+    return tuple(pd.read_csv(folder / f"labels{end}.csv", dtype={"key": str}) for end in (".runs", ""))
+
+
+def texts(folder):
+    return [(folder / f"labels{end}.csv").read_bytes() for end in (".runs", "")]
+
+
+def test_parts_are_merged_and_sorted_whatever_their_order(tmp_path):
+    parts, into, other = (tmp_path / name for name in ("parts", "into", "other"))
+    into.mkdir(), other.mkdir()
+    for seed in (10, 0, 2):
+        part(parts, "m", seed)
+    part(parts, "x", 5, experiment="gan")
+    assert records.collect("labels", parts, into) == 3
+    runs, values = tables(into)
+    assert runs.seed.tolist() == [0, 10, 2]  # as text, like every field
+    assert sorted(runs.key) == sorted(values.key) == values.key.tolist()
+    assert list(values.columns) == ["key", "round", "metric", "value"]
+    assert {"status", "seconds", "threads", "device", "source", "dirty", "data", "utc"} <= set(runs.columns)
+    one_at_a_time = tmp_path / "one"
+    for path in sorted(parts.glob("*.json"), reverse=True):
+        one_at_a_time.mkdir(exist_ok=True)
+        (one_at_a_time / path.name).write_bytes(path.read_bytes())
+        records.collect("labels", one_at_a_time, other)
+    assert texts(other) == texts(into)
+
+
+def test_collecting_twice_changes_nothing(tmp_path):
+    part(tmp_path / "parts", "m", values=(1 / 3, np.nan, 1e-9, 100.0))
+    assert records.collect("labels", tmp_path / "parts", tmp_path) == 1
+    before = texts(tmp_path)
+    assert b"nan" not in before[1] and before[1].count(b"\n") == 4
+    assert records.collect("labels", tmp_path / "parts", tmp_path) == 0
+    part(tmp_path / "parts", "m", seed=1)
+    assert records.collect("labels", tmp_path / "parts", tmp_path) == 1
+    assert set(before[1].splitlines()) < set(texts(tmp_path)[1].splitlines())
+    assert set(before[0].splitlines()) < set(texts(tmp_path)[0].splitlines())
+
+
+def test_what_is_recorded_is_left_as_it_is_unless_it_had_failed(tmp_path):
+    part(tmp_path / "parts", "m", seed=0, values=(1.0,))
+    part(tmp_path / "parts", "m", seed=1, values=(), status="Diverged: the loss is nan")
+    records.collect("labels", tmp_path / "parts", tmp_path)
+    runs, values = tables(tmp_path)
+    assert runs.status.tolist() == ["ok", "failed"] and runs.reason[1] == "Diverged: the loss is nan"
+    assert len(values) == 1
+    for seed in (0, 1):
+        part(tmp_path / "parts", "m", seed, values=(2.0,))
+    assert records.collect("labels", tmp_path / "parts", tmp_path) == 1
+    runs, values = tables(tmp_path)
+    assert runs.status.tolist() == ["ok", "ok"] and sorted(values.value) == [1, 2]
+
+
+def test_a_failure_may_come_first(tmp_path):
+    part(tmp_path / "parts", "m", seed=1, values=(), status="Diverged: the loss is nan")
+    records.collect("labels", tmp_path / "parts", tmp_path)
+    assert len(tables(tmp_path)[0]) == 1 and len(tables(tmp_path)[1]) == 0
+    part(tmp_path / "parts", "m", seed=0, values=(1 / 3,))
+    records.collect("labels", tmp_path / "parts", tmp_path)
+    assert tables(tmp_path)[1].value.tolist() == [0.33333333]
+
+
+@pytest.mark.parametrize("name", ["012345678901", "123456789e12", "000000000000"])
+def test_a_key_that_looks_like_a_number_stays_a_key(tmp_path, name):
+    part(tmp_path / "parts", "m", key=name)
+    assert records.collect("labels", tmp_path / "parts", tmp_path) == 1
+    before = texts(tmp_path)
+    assert records.collect("labels", tmp_path / "parts", tmp_path) == 0
+    part(tmp_path / "parts", "m", seed=7, key="fedcba987654")
+    records.collect("labels", tmp_path / "parts", tmp_path)
+    assert sorted(tables(tmp_path)[0].key) == [name, "fedcba987654"] == sorted(tables(tmp_path)[1].key)
+    assert set(before[1].splitlines()) < set(texts(tmp_path)[1].splitlines())
+
+
+def test_a_field_added_later_changes_no_recorded_row_but_for_its_column(tmp_path):
+    part(tmp_path / "parts", "m", seed=0)
+    records.collect("labels", tmp_path / "parts", tmp_path)
+    before = pd.read_csv(tmp_path / "labels.runs.csv", dtype=str)
+    record = records.begin("labels", 1, Later(seed=1, width=7).resolved(), "ab" * 32)
+    records.save_part(record.finish(), tmp_path / "parts")
+    records.collect("labels", tmp_path / "parts", tmp_path)
+    after = pd.read_csv(tmp_path / "labels.runs.csv", dtype=str)
+    assert after.set_index("seed").width["1"] == "7"  # not 7.0
+    pd.testing.assert_frame_equal(after[after.seed == "0"][before.columns].reset_index(drop=True), before)
+
+
+def test_a_part_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = part(tmp_path, "m")
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("no room")))
+    with pytest.raises(OSError, match="no room"):
+        part(tmp_path, "other")
+    assert path.read_bytes() == before and list(tmp_path.glob("*.json")) == [path]
+
+
+# main
+
+
+def use(results: Path, images=None) -> None:
+    """Record into another folder, and let mnist5k be a few images."""
+    records.folder = lambda: results
+    if images is not None:
+        few = data.Images(**np.load(images))
+        data._BUILT_IN["mnist5k"] = lambda: few
+        labels._images.cache_clear()
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder for results and parts, and few images that are soon loaded."""
+    full = data.load("mnist5k")
+    few = {name: array[: 300 if name.startswith("train") else 100] for name, array in full._asdict().items()}
+    np.savez(tmp_path / "few.npz", **few)
+    monkeypatch.setattr(records, "folder", records.folder)
+    monkeypatch.setitem(data._BUILT_IN, "mnist5k", None)
+    (tmp_path / "results").mkdir()
+    use(tmp_path / "results", tmp_path / "few.npz")
+    yield tmp_path
+    labels._images.cache_clear()
+
+
+def write(folder, *blocks, **fixed):
+    path = folder / "grid.yaml"
+    path.write_text(yaml.safe_dump(grid(*blocks, **SMALL | fixed), sort_keys=False))
+    return str(path)
+
+
+def test_a_plan_lists_the_runs_and_runs_none(place, capsys):
+    path = write(place, {"seed": [0, 1], "method": ["itlm", "oracle"]})
+    assert sweep.main([path, "--plan"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+    assert "method=oracle" in lines[1] and "seed=1" in lines[2]
+    assert list((place / "results").iterdir()) == list((place / "parts").iterdir()) == []
+
+
+def planned(capsys, *arguments):
+    assert sweep.main([*arguments, "--plan"]) == 0
+    return [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_shares_are_disjoint_and_leave_nothing_out(place, capsys):
+    path = write(place, {"seed": list(range(12))})
+    shares = [planned(capsys, path, "--share", f"{i}/3") for i in range(3)]
+    assert sorted(sum(shares, [])) == sorted(planned(capsys, path)) and len(set(sum(shares, []))) == 12
+
+
+@pytest.mark.parametrize("share", ["2/2", "-1/2", "0/0", "1", "a/b", "1/2/3"])
+def test_a_share_that_is_none_is_refused(place, share, capsys):
+    with pytest.raises(SystemExit) as left:
+        sweep.main([write(place, {"seed": [0]}), "--plan", f"--share={share}"])
+    assert left.value.code == 2 and "--share" in capsys.readouterr().err
+
+
+def test_what_is_recorded_is_not_run_again(place, monkeypatch, capsys):
+    first = write(place, {"seed": [0, 1], "method": "oracle"})
+    assert sweep.main([first]) == 0
+    assert "2 runs added" in capsys.readouterr().out
+    before = texts(place / "results")
+    begun = []
+    monkeypatch.setattr(labels, "run", lambda c, run=labels.run, **k: begun.append(c.seed) or run(c, **k))
+    assert sweep.main([first]) == 0 and begun == [] and texts(place / "results") == before
+    (place / "results" / "labels.runs.csv").unlink()  # parts that no one has collected yet count too
+    assert sweep.main([first]) == 0 and begun == []
+    for file in (place / "parts").iterdir():
+        file.unlink()
+    assert sweep.main([write(place, {"seed": [0, 1, 2], "method": "oracle"})]) == 0 and begun == [2]
+    assert sorted(tables(place / "results")[0].seed) == [0, 1, 2]
+
+
+def test_a_raised_recipe_is_run_anew(place, monkeypatch):
+    path = write(place, {"seed": 0, "method": "oracle"})
+    sweep.main([path])
+    monkeypatch.setattr(labels, "RECIPE", labels.RECIPE + 1)
+    sweep.main([path])
+    assert sorted(tables(place / "results")[0].recipe) == [labels.RECIPE - 1, labels.RECIPE]
+
+
+def test_a_run_that_fails_is_recorded_with_its_reason_and_stops_no_other(place, capsys, monkeypatch):
+    diverging = {"seed": 1, "bounded": False, "activation": "relu", "lr": 10, "momentum": 0.9, "epochs": 5}
+    path = write(place, diverging, {"seed": [0, 2], "method": "oracle"})
+    assert sweep.main([path]) == 1
+    said = capsys.readouterr().out
+    assert "FAILED" in said and said.count("FAILED") == 1 and "lr=10.0" in said.split("FAILED")[1]
+    runs, values = tables(place / "results")
+    runs = runs.set_index("seed").sort_index()
+    assert runs.status.tolist() == ["ok", "failed", "ok"]
+    assert runs.reason[1].startswith("Diverged: the training loss is ") and runs.reason[[0, 2]].isna().all()
+    assert set(values.key) == set(runs.key[runs.status == "ok"])
+    monkeypatch.setattr(labels, "run", lambda *_, **__: 1 / 0)
+    before = texts(place / "results")
+    assert sweep.main([path]) == 0  # and it is not tried again
+    assert texts(place / "results") == before
+    assert sorted(path.suffix for path in (place / "parts").iterdir()) == [".json"] * 3
+
+
+def test_an_interrupt_is_no_failure(place, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(labels, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.main([write(place, {"seed": [0, 1]})])
+    assert list((place / "parts").iterdir()) == []
+
+
+# a sweep that is killed
+
+
+def child(folder, moment):
+    """Run a sweep in a process of its own, which is killed at a moment."""
+    folder, calls = Path(folder), count(1)
+    use(folder / "results", folder / "few.npz")
+    watch(folder / "log")
+    die = lambda: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
+
+    def drawn(*arguments, batches=training.batches):
+        for batch in batches(*arguments):
+            if next(calls) == 16:  # of 6 a fit
+                die()
+            yield batch
+
+    def replaced(source, target, replace=os.replace):
+        ending, at = {"in a checkpoint": (".pt", 2), "between the tables": (".runs.csv", 1)}[moment]
+        if str(target).endswith(ending) and next(calls) == at:
+            die()
+        replace(source, target)
+
+    if moment == "in a fit":
+        training.batches = drawn
+    else:
+        os.replace = replaced
+    sweep.main([str(folder / "grid.yaml")])
+
+
+def watch(log: Path) -> None:
+    """Note when a run begins, when each of its fits is done, and when its part is there."""
+
+    def note(*words):
+        with log.open("a") as file:
+            print(*words, file=file)
+
+    run, fit, save = labels.run, training.fit, records.save_part
+
+    def noted_run(config, **options):
+        note("begin", options["checkpoint"].stem)
+        return run(config, **options)
+
+    def noted_fit(*arguments, **options):
+        network = fit(*arguments, **options)
+        note("fit", *options["note"].split(), options["seed"])
+        return network
+
+    def noted_save(record, parts):
+        path = save(record, parts)
+        note("end", record.key)
+        return path
+
+    labels.run, training.fit, records.save_part = noted_run, noted_fit, noted_save
+
+
+def test_a_sweep_that_was_killed_three_times_ends_as_if_it_had_not(place, monkeypatch):
+    write(place, {"seed": [0, 1], "method": ["itlm", "oracle"]})
+    code = "import sys, test_sweep; test_sweep.child(*sys.argv[1:])"
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    for moment in ("in a fit", "in a checkpoint", "between the tables"):
+        command = [sys.executable, "-W", "error", "-c", code, str(place), moment]
+        killed = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=120)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert not (place / "results" / "labels.runs.csv").exists()
+    for holder, name in ((labels, "run"), (training, "fit"), (records, "save_part")):
+        monkeypatch.setattr(holder, name, getattr(holder, name))  # what watch replaces is put back afterwards
+    watch(place / "log")
+    assert sweep.main([str(place / "grid.yaml")]) == 0
+
+    lines = [line.split() for line in (place / "log").read_text().splitlines()]
+    begun, ended = ([line[1] for line in lines if line[0] == word] for word in ("begin", "end"))
+    assert len(ended) == len(set(ended)) == 4
+    assert [begun.count(key) for key in ended] == [2, 2, 1, 1]  # each of the first two was killed once
+    fits = [tuple(line[1:]) for line in lines if line[0] == "fit"]
+    assert len(set(fits)) == 8 and len(fits) == 9  # one more: the fit whose checkpoint was being written
+
+    whole = place / "whole"
+    (whole / "results").mkdir(parents=True)
+    use(whole / "results")
+    assert sweep.main([write(whole, {"seed": [0, 1], "method": ["itlm", "oracle"]})]) == 0
+    assert texts(place / "results")[1] == texts(whole / "results")[1]
+    ours, theirs = (tables(place / "results")[0].drop(columns=["seconds", "utc"]) for place in (place, whole))
+    pd.testing.assert_frame_equal(ours, theirs)
+    assert len(ours) == 4 and (ours.status == "ok").all()
+    assert sorted(path.suffix for path in (place / "parts").iterdir()) == [".json"] * 4
