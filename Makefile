@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock --editable
+SNAKEMAKE = $(BIN)/snakemake -s sweeps/Snakefile --config grid=$(GRID)
 BUILD := $(BIN)/jupyter-book build book/ -W -n --keep-going
 
 .DEFAULT_GOAL := help
-.PHONY: help book site notebooks test lint format bench lock clean
+.PHONY: help book site notebooks test lint format sweep bench lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -33,6 +34,15 @@ lint: .venv/.all ## check style and that the repository's address is the same ev
 format: .venv/.all ## mend what can be mended of the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+sweep: .venv/.all ## record a grid on all cores: make sweep GRID=table1_mnist (PLAN=1: only say what is left)
+	@test -f 'sweeps/$(GRID).yaml' || { echo "GRID must name a grid: $(basename $(notdir $(wildcard sweeps/*.yaml)))"; exit 1; }
+ifdef PLAN
+	$(BIN)/python -m itlm.sweep sweeps/$(GRID).yaml --plan
+else
+	@$(SNAKEMAKE) --unlock --quiet all 2>/dev/null || true
+	$(SNAKEMAKE) --cores all --keep-going --rerun-incomplete --forceall --quiet all
+endif
 
 bench: .venv/.all ## measure the selection against one partition
 	$(BIN)/python tools/bench_trim.py

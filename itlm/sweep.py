@@ -123,6 +123,7 @@ def main(arguments=None) -> int:
                 ).finish(f"{type(error).__name__}: {error}")
                 print(f"FAILED {run}: {record.provenance['reason']}", flush=True)
             records.save_part(record, parts)
+            (parts / f"{run.key}.lock").unlink()  # whoever holds it still will find the part
     return 0
 
 
