@@ -7,10 +7,10 @@ SNAKEMAKE = $(BIN)/snakemake -s sweeps/Snakefile --config grid=$(GRID)
 BUILD := $(BIN)/jupyter-book build book/ -W -n --keep-going
 
 .DEFAULT_GOAL := help
-.PHONY: help book site notebooks test lint format sweep bench lock clean
+.PHONY: help book site notebooks test lint format sweep results-check bench lock clean
 
 help: ## say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 book: .venv/.all ## install, run every notebook anew, build the site
 	$(BIN)/python tools/notebooks.py --all
@@ -44,8 +44,12 @@ else
 	$(SNAKEMAKE) --cores all --keep-going --rerun-incomplete --forceall --quiet all
 endif
 
-bench: .venv/.all ## measure the selection against one partition
+results-check: .venv/.all ## check what is recorded: keys, grids, no number typed on a page
+	$(BIN)/python tools/results.py
+
+bench: .venv/.all ## measure trimming and training against their bare loops
 	$(BIN)/python tools/bench_trim.py
+	$(BIN)/python tools/bench_training.py
 
 lock: ## install the newest versions allowed into a fresh .venv and write requirements.lock
 	rm -rf .venv && $(PYTHON) -m venv .venv

@@ -25,7 +25,7 @@ import yaml
 
 from . import records
 
-__all__ = ["Run", "expand", "left", "throughput", "main"]
+__all__ = ["Run", "configurations", "expand", "left", "throughput", "main"]
 
 
 class Run(NamedTuple):
@@ -39,8 +39,8 @@ class Run(NamedTuple):
         return f"{self.key} " + " ".join(f"{name}={value}" for name, value in self.config.changed().items())
 
 
-def expand(grid: dict) -> Iterator[Run]:
-    """Yield the runs of a grid in the order of importance.
+def configurations(grid: dict) -> Iterator:
+    """Yield the configurations of a grid, resolved, in the order of importance.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def expand(grid: dict) -> Iterator[Run]:
 
     Yields
     ------
-    Run
+    itlm.config.Config
 
     Raises
     ------
@@ -72,8 +72,15 @@ def expand(grid: dict) -> Iterator[Run]:
             if config in seen:
                 raise ValueError(f"block {number}: {chosen} is already in block {seen[config]}")
             seen[config] = number
-            key = records.key(grid["experiment"], experiment.RECIPE, config, experiment.digest(config))
-            yield Run(key, config, experiment.visits(config))
+            yield config
+
+
+def expand(grid: dict) -> Iterator[Run]:
+    """Yield the runs of a grid: its `configurations` with their keys, for which the data must be there."""
+    experiment = importlib.import_module(f"itlm.{grid['experiment']}")
+    for config in configurations(grid):
+        key = records.key(grid["experiment"], experiment.RECIPE, config, experiment.digest(config))
+        yield Run(key, config, experiment.visits(config))
 
 
 def left(grid: dict, parts: Path) -> list[Run]:

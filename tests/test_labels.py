@@ -23,6 +23,15 @@ def small(**changes):
     return Config(**fields | changes)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Two threads on a busy machine wait for each other longer than these small networks compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True)
 def less_work(monkeypatch):
     """A narrower LeNet, tested on 100 digits."""

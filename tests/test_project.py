@@ -93,3 +93,8 @@ def test_the_code_passes_the_linter(root):
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run([sys.executable, "-m", "ruff", *command, root], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_is_recorded_is_sound_and_no_page_types_a_number():
+    results = importlib.import_module("results")
+    assert results.main() == 0

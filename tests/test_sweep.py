@@ -1,9 +1,12 @@
 """Sweeps: what is run, what a run is called, what is recorded, and that no kill costs or repeats a run."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -11,31 +14,41 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from itlm import config as checked
 from itlm import data, labels, records, sweep, training
-from itlm.sweep import expand
+from itlm.sweep import configurations, expand
 
 HERE = Path(__file__).parent
 SMALL = {"n": 120, "epochs": 1, "batch": 20, "rounds": 2, "noise": "random", "clean": 0.8, "balanced": True}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Two threads on a busy machine wait for each other longer than these small networks compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def grid(*blocks, **fixed):
     return {"experiment": "labels", "fixed": fixed, "blocks": list(blocks)}
 
 
-# expand
+# configurations
 
 
 def test_the_first_named_field_varies_slowest():
-    found = [(c.seed, c.method) for c in expand(grid({"seed": [3, 1], "method": ["oracle", "itlm"], "clean": 0.7}))]
-    assert found == [(3, "oracle"), (3, "itlm"), (1, "oracle"), (1, "itlm")]
+    found = configurations(grid({"seed": [3, 1], "method": ["oracle", "itlm"], "clean": 0.7}))
+    assert [(c.seed, c.method) for c in found] == [(3, "oracle"), (3, "itlm"), (1, "oracle"), (1, "itlm")]
 
 
 def test_blocks_follow_each_other_and_know_better_than_what_is_fixed():
-    configs = list(expand(grid({"seed": [0, 1]}, {"seed": 0, "clean": 0.7}, clean=0.8, scale="cpu")))
-    assert [(c.seed, c.clean, c.scale, c.dataset) for c in configs] == [
+    found = configurations(grid({"seed": [0, 1]}, {"seed": 0, "clean": 0.7}, clean=0.8, scale="cpu"))
+    assert [(c.seed, c.clean, c.scale, c.dataset) for c in found] == [
         (0, 0.8, "cpu", "mnist"),
         (1, 0.8, "cpu", "mnist"),
         (0, 0.7, "cpu", "mnist"),
@@ -43,7 +56,7 @@ def test_blocks_follow_each_other_and_know_better_than_what_is_fixed():
 
 
 def test_a_grid_may_fix_nothing():
-    assert len(list(expand({"experiment": "labels", "blocks": [{"seed": [0, 1]}]}))) == 2
+    assert len(list(configurations({"experiment": "labels", "blocks": [{"seed": [0, 1]}]}))) == 2
 
 
 @pytest.mark.parametrize(
@@ -58,19 +71,28 @@ def test_a_grid_may_fix_nothing():
 )
 def test_a_fault_in_a_grid_is_named_with_its_block(blocks, message):
     with pytest.raises(ValueError, match=message):
-        list(expand(grid(*blocks)))
+        list(configurations(grid(*blocks)))
 
 
 @pytest.mark.parametrize("path", sorted((HERE.parent / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_grids_of_the_book_expand(path):
-    assert len(list(expand(yaml.safe_load(path.read_text())))) > 1
+    assert len(list(configurations(yaml.safe_load(path.read_text())))) > 1
+
+
+def test_a_run_has_its_key_and_the_visits_it_will_cost():
+    first, second = expand(grid({"method": ["itlm", "oracle"]}, n=300, epochs=2, rounds=3, batch=50))
+    assert (first.visits, second.visits) == (4 * 600, 600)
+    assert first.key == records.key("labels", labels.RECIPE, first.config, data.digest("mnist5k"))
+    assert str(second).startswith(f"{second.key} ") and "method=oracle" in str(second)
 
 
 # keys
 
 
 def key(config, recipe=1, digest="ab" * 32, experiment="labels"):
-    return records.begin(experiment, recipe, config.resolved(), digest).key
+    found = records.key(experiment, recipe, config.resolved(), digest)
+    assert found == records.begin(experiment, recipe, config.resolved(), digest).key
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +110,7 @@ def test_a_new_field_keeps_old_keys():
 
 
 def test_a_key_names_the_run_and_stays_what_it_is():
-    assert key(labels.Config()) == "4a496fdc9086"
+    assert key(labels.Config()) == "a9990fccbfce"
 
 
 def test_everything_that_changes_a_run_changes_its_key():
@@ -229,7 +251,8 @@ def place(tmp_path, monkeypatch):
     np.savez(tmp_path / "few.npz", **few)
     monkeypatch.setattr(records, "folder", records.folder)
     monkeypatch.setitem(data._BUILT_IN, "mnist5k", None)
-    (tmp_path / "results").mkdir()
+    for folder in ("results", "parts"):
+        (tmp_path / folder).mkdir()
     use(tmp_path / "results", tmp_path / "few.npz")
     yield tmp_path
     labels._images.cache_clear()
@@ -241,71 +264,94 @@ def write(folder, *blocks, **fixed):
     return str(path)
 
 
-def test_a_plan_lists_the_runs_and_runs_none(place, capsys):
+def run_and_collect(path):
+    assert sweep.main([path]) == 0
+    return sweep.main([path, "--collect"])
+
+
+def test_a_plan_lists_the_runs_with_their_cost_and_runs_none(place, capsys):
     path = write(place, {"seed": [0, 1], "method": ["itlm", "oracle"]})
     assert sweep.main([path, "--plan"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
-    assert "method=oracle" in lines[1] and "seed=1" in lines[2]
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert [int(line.split()[0], 16) > 0 for line in lines] == [True] * 4
+    assert "method=oracle" in lines[1] and "seed=1" in lines[2] and last == "4 runs left, cost not known yet"
     assert list((place / "results").iterdir()) == list((place / "parts").iterdir()) == []
+    part(place / "parts", "visits", seed=9, values=(36000.0,))
+    records.collect("labels", place / "parts")
+    for end in (".runs", ""):
+        file = place / "results" / f"labels{end}.csv"
+        file.write_text(file.read_text().replace("visits_0", "visits").replace(",0.0,cpu,", ",10.0,cpu,"))
+    sweep.main([path, "--plan"])
+    *lines, last = capsys.readouterr().out.splitlines()  # 3,600 visits a second; 360 and 120 visits a run
+    assert [line.split("  ")[1] for line in lines] == ["0.0 min"] * 4
+    assert last == "4 runs left, about 0.0 core-hours" and sweep.throughput("labels") == 3600
 
 
-def planned(capsys, *arguments):
-    assert sweep.main([*arguments, "--plan"]) == 0
-    return [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+def test_a_plan_after_nothing_but_failures_knows_no_cost(place, capsys):
+    part(place / "parts", "m", seed=9, values=(), status="Diverged: nan")
+    records.collect("labels", place / "parts")
+    assert sweep.main([write(place, {"seed": 0}), "--plan"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 runs left, cost not known yet"
 
 
-def test_shares_are_disjoint_and_leave_nothing_out(place, capsys):
-    path = write(place, {"seed": list(range(12))})
-    shares = [planned(capsys, path, "--share", f"{i}/3") for i in range(3)]
-    assert sorted(sum(shares, [])) == sorted(planned(capsys, path)) and len(set(sum(shares, []))) == 12
+def test_collecting_before_anything_was_run_says_what_is_left(place, capsys):
+    assert sweep.main([write(place, {"seed": [0, 1]}), "--collect"]) == 0
+    assert capsys.readouterr().out == "0 runs added to results/, 2 left to run\n"
 
 
-@pytest.mark.parametrize("share", ["2/2", "-1/2", "0/0", "1", "a/b", "1/2/3"])
-def test_a_share_that_is_none_is_refused(place, share, capsys):
-    with pytest.raises(SystemExit) as left:
-        sweep.main([write(place, {"seed": [0]}), "--plan", f"--share={share}"])
-    assert left.value.code == 2 and "--share" in capsys.readouterr().err
+def begun(monkeypatch, run=None):
+    """Note which seeds are run."""
+    seeds, run = [], run or labels.run
+    monkeypatch.setattr(labels, "run", lambda c, **options: seeds.append(c.seed) or run(c, **options))
+    return seeds
 
 
 def test_what_is_recorded_is_not_run_again(place, monkeypatch, capsys):
-    first = write(place, {"seed": [0, 1], "method": "oracle"})
-    assert sweep.main([first]) == 0
-    assert "2 runs added" in capsys.readouterr().out
+    first, seeds = write(place, {"seed": [0, 1], "method": "oracle"}), begun(monkeypatch)
+    assert run_and_collect(first) == 0 and seeds == [0, 1]
+    assert "2 runs added to results/, 0 left to run" in capsys.readouterr().out
     before = texts(place / "results")
-    begun = []
-    monkeypatch.setattr(labels, "run", lambda c, run=labels.run, **k: begun.append(c.seed) or run(c, **k))
-    assert sweep.main([first]) == 0 and begun == [] and texts(place / "results") == before
+    assert run_and_collect(first) == 0 and seeds == [0, 1] and texts(place / "results") == before
     (place / "results" / "labels.runs.csv").unlink()  # parts that no one has collected yet count too
-    assert sweep.main([first]) == 0 and begun == []
+    assert sweep.main([first]) == 0 and seeds == [0, 1]
+    assert sweep.main([first, "--collect"]) == 0 and len(tables(place / "results")[1]) == 14
     for file in (place / "parts").iterdir():
         file.unlink()
-    assert sweep.main([write(place, {"seed": [0, 1, 2], "method": "oracle"})]) == 0 and begun == [2]
+    assert run_and_collect(write(place, {"seed": [0, 1, 2], "method": "oracle"})) == 0 and seeds == [0, 1, 2]
     assert sorted(tables(place / "results")[0].seed) == [0, 1, 2]
+
+
+def test_a_key_of_digits_is_recognised_as_recorded(place, monkeypatch):
+    path, seeds = write(place, {"seed": 0}), begun(monkeypatch)
+    monkeypatch.setattr(records, "key", lambda *_: "012345678901")
+    part(place / "parts", "m", key="012345678901").rename(place / "012345678901.json")
+    records.collect("labels", place)
+    assert sweep.main([path]) == 0 and seeds == []
 
 
 def test_a_raised_recipe_is_run_anew(place, monkeypatch):
     path = write(place, {"seed": 0, "method": "oracle"})
-    sweep.main([path])
+    run_and_collect(path)
     monkeypatch.setattr(labels, "RECIPE", labels.RECIPE + 1)
-    sweep.main([path])
+    run_and_collect(path)
     assert sorted(tables(place / "results")[0].recipe) == [labels.RECIPE - 1, labels.RECIPE]
 
 
 def test_a_run_that_fails_is_recorded_with_its_reason_and_stops_no_other(place, capsys, monkeypatch):
     diverging = {"seed": 1, "bounded": False, "activation": "relu", "lr": 10, "momentum": 0.9, "epochs": 5}
     path = write(place, diverging, {"seed": [0, 2], "method": "oracle"})
-    assert sweep.main([path]) == 1
-    said = capsys.readouterr().out
-    assert "FAILED" in said and said.count("FAILED") == 1 and "lr=10.0" in said.split("FAILED")[1]
+    assert sweep.main([path]) == 0
+    (said,) = (line for line in capsys.readouterr().out.splitlines() if "FAILED" in line)
+    assert "lr=10.0" in said and "Diverged: the training loss is" in said
+    assert sweep.main([path, "--collect"]) == 1
+    assert said in capsys.readouterr().out
     runs, values = tables(place / "results")
     runs = runs.set_index("seed").sort_index()
     assert runs.status.tolist() == ["ok", "failed", "ok"]
     assert runs.reason[1].startswith("Diverged: the training loss is ") and runs.reason[[0, 2]].isna().all()
     assert set(values.key) == set(runs.key[runs.status == "ok"])
-    monkeypatch.setattr(labels, "run", lambda *_, **__: 1 / 0)
-    before = texts(place / "results")
-    assert sweep.main([path]) == 0  # and it is not tried again
+    before, seeds = texts(place / "results"), begun(monkeypatch)
+    assert run_and_collect(path) == 1 and seeds == []  # it is not tried again
     assert texts(place / "results") == before
     assert sorted(path.suffix for path in (place / "parts").iterdir()) == [".json"] * 3
 
@@ -314,10 +360,36 @@ def test_an_interrupt_is_no_failure(place, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(labels, "run", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        sweep.main([write(place, {"seed": [0, 1]})])
-    assert list((place / "parts").iterdir()) == []
+    path = write(place, {"seed": [0, 1]})
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(labels, "run", interrupted)
+        sweep.main([path])
+    assert list((place / "parts").glob("*.json")) == []
+    seeds = begun(monkeypatch, lambda config, **_: records.begin("labels", 1, config, "").finish())
+    assert sweep.main([path]) == 0 and seeds == [0, 1]  # its claim was released
+
+
+def test_a_run_that_another_process_has_claimed_is_left_to_it(place, monkeypatch):
+    path = write(place, {"seed": [0, 1, 2]})
+    seeds = begun(monkeypatch, lambda config, **_: records.begin("labels", 1, config, "").finish())
+    _, second, _ = expand(yaml.safe_load(Path(path).read_text()))
+    with open(place / "parts" / f"{second.key}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert sweep.main([path]) == 0 and seeds == [0, 2]
+    assert sweep.main([path]) == 0 and seeds == [0, 2, 1]
+
+
+def test_workers_side_by_side_run_everything_once(place, monkeypatch):
+    def slow(config, **_):
+        time.sleep(0.01)
+        return records.begin("labels", labels.RECIPE, config, labels.digest(config)).finish()
+
+    path = write(place, {"seed": list(range(12))})
+    seeds = begun(monkeypatch, slow)
+    with ThreadPoolExecutor(3) as workers:  # a file lock holds between threads as between processes
+        assert list(workers.map(sweep.main, [[path]] * 3)) == [0, 0, 0]
+    assert sorted(seeds) == list(range(12))
+    assert len(list((place / "parts").glob("*.json"))) == 12
 
 
 # a sweep that is killed
@@ -346,7 +418,8 @@ def child(folder, moment):
         training.batches = drawn
     else:
         os.replace = replaced
-    sweep.main([str(folder / "grid.yaml")])
+    for options in ([], ["--collect"]):
+        sweep.main([str(folder / "grid.yaml"), *options])
 
 
 def watch(log: Path) -> None:
@@ -378,7 +451,7 @@ def watch(log: Path) -> None:
 def test_a_sweep_that_was_killed_three_times_ends_as_if_it_had_not(place, monkeypatch):
     write(place, {"seed": [0, 1], "method": ["itlm", "oracle"]})
     code = "import sys, test_sweep; test_sweep.child(*sys.argv[1:])"
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
     for moment in ("in a fit", "in a checkpoint", "between the tables"):
         command = [sys.executable, "-W", "error", "-c", code, str(place), moment]
         killed = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=120)
@@ -387,7 +460,7 @@ def test_a_sweep_that_was_killed_three_times_ends_as_if_it_had_not(place, monkey
     for holder, name in ((labels, "run"), (training, "fit"), (records, "save_part")):
         monkeypatch.setattr(holder, name, getattr(holder, name))  # what watch replaces is put back afterwards
     watch(place / "log")
-    assert sweep.main([str(place / "grid.yaml")]) == 0
+    assert run_and_collect(str(place / "grid.yaml")) == 0
 
     lines = [line.split() for line in (place / "log").read_text().splitlines()]
     begun, ended = ([line[1] for line in lines if line[0] == word] for word in ("begin", "end"))
@@ -399,7 +472,7 @@ def test_a_sweep_that_was_killed_three_times_ends_as_if_it_had_not(place, monkey
     whole = place / "whole"
     (whole / "results").mkdir(parents=True)
     use(whole / "results")
-    assert sweep.main([write(whole, {"seed": [0, 1], "method": ["itlm", "oracle"]})]) == 0
+    assert run_and_collect(write(whole, {"seed": [0, 1], "method": ["itlm", "oracle"]})) == 0
     assert texts(place / "results")[1] == texts(whole / "results")[1]
     ours, theirs = (tables(place / "results")[0].drop(columns=["seconds", "utc"]) for place in (place, whole))
     pd.testing.assert_frame_equal(ours, theirs)

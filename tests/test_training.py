@@ -28,6 +28,15 @@ N = 200
 LITTLE = partial(LeNet, channels=(4, 8, 32))  # LeNet's layers, a hundredth of its work
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Two threads on a busy machine wait for each other longer than these small networks compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def digits():
     images = data.load("mnist5k")
@@ -327,23 +336,17 @@ def kept_120():
 
 
 def child_that_is_killed(checkpoint, at):
-    die = Counted(int(at), lambda value: os.kill(os.getpid(), signal.SIGKILL))
+    die = Counted(at, lambda value: os.kill(os.getpid(), signal.SIGKILL))
     fit(LITTLE, *made_up(), kept_120(), FIVE_PASSES, seed=7, checkpoint=checkpoint, loss=die)
-
-
-def run_child(child, *arguments) -> int:
-    """Run a function of this module in a process of its own."""
-    code = f"import sys, test_training; test_training.{child.__name__}(*sys.argv[1:])"
-    command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
-    done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    return done.returncode
 
 
 def test_a_fit_that_was_killed_ends_at_the_same_weights(tmp_path):
     file = tmp_path / "fit.pt"
-    run_child(child_that_is_killed, file, 16)  # in the third pass
+    code = f"import test_training; test_training.child_that_is_killed({str(file)!r}, 16)"  # in the third pass
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error", "-c", code]
+    killed = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=120)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert file.exists()
     went_on = Counted(0, None)
     resumed = fit(LITTLE, *made_up(), kept_120(), FIVE_PASSES, seed=7, checkpoint=file, loss=went_on)

@@ -85,7 +85,8 @@ print(f"LeNet, {n} mnist5k images, batch {BATCH}, {EPOCHS} epochs, 1 thread, med
 print(f"bare loop {ms['bare']:.0f} ms, fit {ms['fit']:.0f} ms: ratio {ratio('fit', 'bare')} (at most 1.05)")
 print(f"DataLoader and transforms {ms['loader']:.0f} ms: {ratio('loader', 'fit')} times as long as fit")
 print(
-    f"forward pass {ms['forward']:.0f} ms, sample_losses {ms['score']:.0f} ms: ratio {ratio('score', 'forward')} (at most 1.2)"
+    f"forward pass {ms['forward']:.0f} ms, sample_losses {ms['score']:.0f} ms: "
+    f"ratio {ratio('score', 'forward')} (at most 1.2)"
 )
 share = 100 * ms["trim"] / (ms["fit"] + ms["score"])
 print(f"trim {ms['trim']:.3f} ms: {share:.3f} % of one round (at most 0.5 %)")
