@@ -7,7 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["NoisyLabels", "imbalanced_subset", "random_labels", "stratified_subset", "systematic_labels"]
+__all__ = [
+    "Mixture",
+    "NoisyLabels",
+    "imbalanced_subset",
+    "mixture_of_sets",
+    "random_labels",
+    "resized",
+    "stratified_subset",
+    "systematic_labels",
+]
 
 
 class NoisyLabels(NamedTuple):
@@ -24,6 +33,24 @@ class NoisyLabels(NamedTuple):
     """
 
     labels: np.ndarray
+    is_bad: np.ndarray
+    rate: float
+
+
+class Mixture(NamedTuple):
+    """Images of two sets, in random order.
+
+    Attributes
+    ----------
+    images : array of uint8, shape (n, height, width) or (n, height, width, channels)
+        Drawn without replacement.
+    is_bad : array of bool, shape (n,)
+        The truth: which are from the bad set.
+    rate : float
+        The effective rate: the fraction that *is* bad.
+    """
+
+    images: np.ndarray
     is_bad: np.ndarray
     rate: float
 
@@ -89,6 +116,63 @@ def systematic_labels(labels, clean: float, n_classes: int, random: np.random.Ge
         raise ValueError(f"to must give one class in 0..{n_classes - 1} for each of {n_classes} classes, got {to!r}")
     is_bad = _choose(labels, clean, n_classes, random)
     return _noisy(labels, np.where(is_bad, to[labels], labels))
+
+
+def mixture_of_sets(
+    clean_images, bad_images, n: int, clean: float, random: np.random.Generator, *, size: int | None = None
+) -> Mixture:
+    """Mix images of a set with images of another, which should not be there.
+
+    Parameters
+    ----------
+    clean_images, bad_images : array of uint8, shape (m, height, width) or (m, height, width, channels)
+        The two sets; each with an m of its own.
+    n : int
+        Number of images drawn in all.
+    clean : float in [0, 1]
+        Fraction drawn from the clean set (alpha* in the paper); round(clean n) images.
+    random : numpy.random.Generator
+        Decides which images, and their order.
+    size : int, optional
+        Side in pixels that the drawn images are brought to, by `resized`. By default they stay as they are.
+
+    Returns
+    -------
+    Mixture
+
+    Raises
+    ------
+    ValueError
+        If the images differ in shape (in channels, where they are resized), or a set has too few.
+    """
+    if not 0 <= clean <= 1:
+        raise ValueError(f"clean must be in [0, 1], got {clean}: it is the fraction of images from the clean set")
+    shapes = [np.shape(images)[1:] for images in (clean_images, bad_images)]
+    if shapes[0][2:] != shapes[1][2:] or (size is None and shapes[0] != shapes[1]):
+        raise ValueError(
+            f"the clean images have shape {shapes[0]}, the bad ones {shapes[1]}: give size= to resize them, or convert "
+            "grey and colour first"
+        )
+    n_clean = round(clean * n)
+    drawn = []
+    for name, images, k in (("clean", clean_images, n_clean), ("bad", bad_images, n - n_clean)):
+        if k > len(images):
+            raise ValueError(f"n={n} at clean={clean} needs {k} {name} images, there are {len(images)}: lower n")
+        chosen = images[np.sort(random.choice(len(images), size=k, replace=False))]
+        drawn.append(chosen if size is None else resized(chosen, size))
+    order = random.permutation(n)
+    is_bad = order >= n_clean
+    return Mixture(np.concatenate(drawn)[order], is_bad, float(is_bad.mean()))
+
+
+def resized(images, size: int) -> np.ndarray:
+    """Bring square uint8 images to a side of ``size`` pixels, by Lanczos resampling; unchanged where they are."""
+    images = np.asarray(images)
+    if images.shape[1:3] == (size, size) or len(images) == 0:
+        return images.reshape(len(images), size, size, *images.shape[3:])
+    from PIL import Image
+
+    return np.stack([np.asarray(Image.fromarray(i).resize((size, size), Image.Resampling.LANCZOS)) for i in images])
 
 
 def stratified_subset(labels, n: int, random: np.random.Generator) -> np.ndarray:

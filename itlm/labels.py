@@ -185,8 +185,8 @@ def _warn_of_emptied_classes(y, step) -> None:
     emptied = sorted(set(y.unique().tolist()) - set(y[step.kept].unique().tolist()))
     if emptied:
         warnings.warn(
-            f"round {step.t} keeps no sample of class {', '.join(map(str, emptied))}: the next model cannot learn "
-            "it; balanced=True trims within each class instead",
+            f"round {step.t} keeps no sample of class {', '.join(map(str, emptied))}: a model trained on the rest "
+            "cannot learn it; balanced=True trims within each class instead",
             stacklevel=3,
         )
 
@@ -221,7 +221,8 @@ def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
 def visits(config: Config, fits: int | None = None) -> float:
     """Count the sample visits of a run, or of its first fits."""
     c = config.resolved()
-    fits = fits or (c.rounds + 1 if c.method == "itlm" else 1)
+    if fits is None:
+        fits = c.rounds + 1 if c.method == "itlm" else 1
     return float(fits * training.Schedule(epochs=c.epochs, batch=c.batch).n_steps(c.n) * c.batch)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-__all__ = ["LeNet", "initialised"]
+__all__ = ["GAN", "Discriminator", "Generator", "LeNet", "initialised"]
 
 
 def initialised(make: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -19,7 +19,7 @@ def initialised(make: Callable[[], nn.Module], seed: int) -> nn.Module:
         Of the initial weights.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs' generators as well
         return make()
 
 
@@ -44,7 +44,10 @@ class LeNet(nn.Sequential):
     """
 
     def __init__(self, n_classes=10, *, activation="tanh", bounded=True, channels=(20, 50, 500)):
-        curve = {"tanh": nn.Tanh, "relu": nn.ReLU}[activation]
+        curves = {"tanh": nn.Tanh, "relu": nn.ReLU}
+        if activation not in curves:
+            raise ValueError(f"activation must be one of {', '.join(curves)}, got {activation!r}")
+        curve = curves[activation]
         a, b, c = channels
         layers = [
             nn.Conv2d(1, a, 5),  # (n, a, 24, 24)
@@ -59,3 +62,96 @@ class LeNet(nn.Sequential):
             nn.Linear(c, n_classes),
         ]
         super().__init__(*layers, *([nn.Tanh()] if bounded else []))
+
+
+# DC-GAN (Radford, Metz & Chintala 2015): strided convolutions, no pooling, no hidden dense layer.
+
+LATENT = 100  # length of a latent vector
+# Side of the smallest feature map, and the maps' channels in units of ``width``, by the images' side.
+_STAGES = {28: (7, (2, 1)), 32: (4, (4, 2, 1)), 64: (4, (8, 4, 2, 1))}
+
+
+class Generator(nn.Sequential):
+    """DC-GAN's generator: transposed convolutions that double the side, batch norm, ReLU; tanh at the end.
+
+    Parameters
+    ----------
+    size : {28, 32, 64}
+        Side of the images, in pixels.
+    channels : {1, 3}
+        Grey or colour.
+    width : int
+        Channels of the largest feature map; each smaller one has twice as many. Radford et al. use 128 at
+        64 pixels, the usual PyTorch example 64.
+
+    Shapes: input (n, 100), output (n, channels, size, size) in [-1, 1].
+    """
+
+    def __init__(self, size=28, channels=1, width=64):
+        side, stages = _stages(size)
+        layers = [nn.Unflatten(1, (LATENT, 1, 1)), nn.ConvTranspose2d(LATENT, stages[0] * width, side, bias=False)]
+        for a, b in zip(stages, stages[1:], strict=False):
+            layers += [nn.BatchNorm2d(a * width), nn.ReLU()]
+            layers += [nn.ConvTranspose2d(a * width, b * width, 4, stride=2, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(width), nn.ReLU(), nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1)]
+        super().__init__(*layers, nn.Tanh())
+        self.apply(_radford)
+
+
+class Discriminator(nn.Sequential):
+    """DC-GAN's discriminator: the generator mirrored, with leaky ReLU of slope 0.2.
+
+    Parameters
+    ----------
+    size, channels, width
+        As for `Generator`.
+    normalisation : {"none", "batch"}
+        Batch norm between the convolutions, the first excepted, as Radford et al. have it; or nothing.
+
+    Shapes: input (n, channels, size, size), output (n,): logits, large where an image looks real.
+    """
+
+    def __init__(self, size=28, channels=1, width=64, normalisation="batch"):
+        side, stages = _stages(size)
+        plain = {"none": True, "batch": False}[normalisation]
+        stages = stages[::-1]
+        layers = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        for a, b in zip(stages, stages[1:], strict=False):
+            layers += [nn.Conv2d(a * width, b * width, 4, stride=2, padding=1, bias=plain)]
+            layers += [] if plain else [nn.BatchNorm2d(b * width)]
+            layers += [nn.LeakyReLU(0.2)]
+        super().__init__(*layers, nn.Conv2d(stages[-1] * width, 1, side), nn.Flatten(0))
+        self.apply(_radford)
+
+
+class GAN(nn.Module):
+    """A generator and a discriminator in one module: theta of Algorithm 1, with one ``state_dict``.
+
+    Parameters
+    ----------
+    size, channels, width, normalisation
+        As for `Generator` and `Discriminator`.
+    """
+
+    def __init__(self, size=28, channels=1, width=64, normalisation="batch"):
+        super().__init__()
+        self.generator = Generator(size, channels, width)
+        self.discriminator = Discriminator(size, channels, width, normalisation)
+
+    def forward(self, latents):
+        """Generate images: (n, 100) to (n, channels, size, size) in [-1, 1]."""
+        return self.generator(latents)
+
+
+def _stages(size):
+    if size not in _STAGES:
+        raise ValueError(f"size must be one of {', '.join(map(str, _STAGES))} pixels, got {size}")
+    return _STAGES[size]
+
+
+def _radford(layer) -> None:
+    """Initialise one layer: weights from N(0, 0.02), those of batch norm from N(1, 0.02), biases 0."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0 if isinstance(layer, nn.BatchNorm2d) else 0.0, 0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

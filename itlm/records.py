@@ -170,22 +170,29 @@ def collect(experiment: str, parts: Path, into: Path | None = None) -> int:
 
     into = into or folder()
     runs_path, values_path = into / f"{experiment}.runs.csv", into / f"{experiment}.csv"
-    read = lambda path: pd.read_csv(path) if path.exists() else pd.DataFrame()  # noqa: E731
-    runs, values = read(runs_path), read(values_path)
-    fine = set(runs.key[runs.status == "ok"]) if len(runs) else set()
+    # The runs stay the text they are: a key of digits is no number, and a later column makes no float of an int.
+    types = {"key": str, "round": int, "metric": str, "value": float}
+    runs, values = pd.DataFrame(columns=["key", "status"]), pd.DataFrame(columns=list(types))
+    if runs_path.exists():
+        runs = pd.read_csv(runs_path, dtype=str, keep_default_na=False)
+    if values_path.exists():
+        values = pd.read_csv(values_path, dtype=types)
+    recorded = dict(zip(runs.key, runs.status, strict=True))
     found = [json.loads(path.read_text()) for path in sorted(parts.glob("*.json"))]
-    new = [part for part in found if part["experiment"] == experiment and part["key"] not in fine]
+    found = [part for part in found if part["experiment"] == experiment]
+    new = [part for part in found if recorded.get(part["key"]) not in ("ok", part["provenance"]["status"])]
     if not new:
         return 0
-    replaced = {part["key"] for part in new}
-    new_runs = pd.DataFrame([{"key": p["key"], **p["parameters"], **p["provenance"]} for p in new])
+    replaced = {part["key"] for part in new}  # perhaps with values but no run, if a process was killed in between
+    told = [{"key": p["key"], **p["parameters"], **p["provenance"]} for p in new]
+    new_runs = pd.DataFrame([{name: "" if v is None else str(v) for name, v in line.items()} for line in told])
     rows = [(p["key"], *row) for p in new for row in p["rows"]]
-    new_values = pd.DataFrame(rows, columns=["key", "round", "metric", "value"])
-    if len(runs):
-        runs, values = runs[~runs.key.isin(replaced)], values[~values.key.isin(replaced)]
-    runs, values = (pd.concat(pair, ignore_index=True) for pair in ((runs, new_runs), (values, new_values)))
+    new_values = pd.DataFrame(rows, columns=list(types))
+    columns = [*new_runs, *(name for name in runs if name not in new_runs)]
+    runs = pd.concat([runs[~runs.key.isin(replaced)], new_runs], ignore_index=True)[columns].fillna("")
+    values = pd.concat([values[~values.key.isin(replaced)].astype(types), new_values.astype(types)], ignore_index=True)
     parameters = [name for name in new[0]["parameters"] if name in runs]
-    runs = runs.sort_values([*parameters, "key"], key=lambda column: column.astype(str))
+    runs = runs.sort_values([*parameters, "key"])
     values = values.sort_values(["key", "round", "metric"])
     _write(values_path, values.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
     _write(runs_path, runs.to_csv(index=False, lineterminator="\n"))  # last: a run counts once it has its row
@@ -223,7 +230,7 @@ def results(name: str):
     if not path.exists():
         known = sorted(p.relative_to(folder()).with_suffix("").as_posix() for p in folder().rglob("*.csv"))
         raise FileNotFoundError(f"no results named {name!r} in {folder()}; there are {', '.join(known)}")
-    return pd.read_csv(path)
+    return pd.read_csv(path, dtype=dict.fromkeys(["key", "data", "source", "python", "numpy", "torch"], str))
 
 
 def everything() -> dict:

@@ -86,7 +86,7 @@ def expand(grid: dict) -> Iterator[Run]:
 def left(grid: dict, parts: Path) -> list[Run]:
     """Return the runs that are neither recorded nor waiting in a part file."""
     table = records.folder() / f"{grid['experiment']}.runs.csv"
-    recorded = set(pd.read_csv(table).key) if table.exists() else set()
+    recorded = set(pd.read_csv(table, dtype={"key": str}).key) if table.exists() else set()
     return [run for run in expand(grid) if run.key not in recorded and not _part(parts, run).exists()]
 
 
@@ -97,7 +97,8 @@ def throughput(experiment: str) -> float | None:
     except FileNotFoundError:
         return None
     visits = values[values.metric == "visits"].groupby("key").value.max()
-    return float((runs.key.map(visits) / runs.seconds)[runs.status == "ok"].median())
+    speeds = (runs.key.map(visits) / runs.seconds)[runs.status == "ok"]
+    return float(speeds.median()) if len(speeds) else None
 
 
 def main(arguments=None) -> int:
@@ -130,6 +131,8 @@ def main(arguments=None) -> int:
                 ).finish(f"{type(error).__name__}: {error}")
                 print(f"FAILED {run}: {record.provenance['reason']}", flush=True)
             records.save_part(record, parts)
+            for file in parts.glob(f"{run.key}.pt*"):  # of a run that failed: nothing will go on from it
+                file.unlink()
             (parts / f"{run.key}.lock").unlink()  # whoever holds it still will find the part
     return 0
 
@@ -146,6 +149,8 @@ def _plan(grid, parts) -> int:
 def _collect(grid, parts) -> int:
     added = records.collect(grid["experiment"], parts)
     print(f"{added} runs added to results/, {len(left(grid, parts))} left to run")
+    if not (records.folder() / f"{grid['experiment']}.runs.csv").exists():
+        return 0
     runs = records.results(f"{grid['experiment']}.runs")
     mine = {run.key: run for run in expand(grid)}
     failed = runs[runs.key.isin(mine) & (runs.status == "failed")]

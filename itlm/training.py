@@ -7,6 +7,7 @@ Source: Shen & Sanghavi, ICML 2019, Algorithm 2 (step size eta, M gradient steps
 re-initialisation).
 """
 
+import glob
 import hashlib
 import math
 import os
@@ -201,7 +202,12 @@ def fit(
     """
     device = pick_device(device)
     x, y = x.to(device), y.to(device)
-    kept = None if kept is None else torch.as_tensor(kept, device=device)
+    if kept is not None:
+        kept = torch.as_tensor(kept, device=device)
+        if kept.dtype != torch.bool or kept.shape != (len(x),):
+            raise ValueError(
+                f"kept must be a bool mask of shape ({len(x)},), got {kept.dtype} of shape {tuple(kept.shape)}"
+            )
     n_steps = schedule.n_steps(len(x))
     network = initialised(make_network, seed).to(device)
     _check_labels(network, x, y)
@@ -221,7 +227,7 @@ def fit(
 
     n_kept = len(x) if kept is None else int(kept.sum())
     every = max(1, n_kept // schedule.batch)  # steps a pass
-    state = _Checkpoint(checkpoint, network, optimizer, scaler, generator, (schedule, seed, n_kept, kept, y))
+    state = _Checkpoint(checkpoint, network, optimizer, scaler, generator, (schedule, seed, kept, x, y))
     step = first = state.load()
     network.train()
     total = torch.zeros((), device=device)
@@ -282,7 +288,7 @@ def sample_losses(
         On the network's device.
     """
     device = next(network.parameters()).device
-    was_training = network.training
+    modes = [(module, module.training) for module in network.modules()]  # a part may be frozen
     network.eval()
     try:
         parts = [
@@ -290,7 +296,8 @@ def sample_losses(
             for a, b in zip(x.split(batch), y.split(batch), strict=True)
         ]
     finally:
-        network.train(was_training)
+        for module, mode in modes:
+            module.training = mode
     return torch.cat(parts)
 
 
@@ -321,8 +328,10 @@ def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, chec
     path, done, start = None if checkpoint is None else Path(checkpoint), -1, {}
     saved = None if path is None else _read(path)
     if saved:
-        if saved["key"] != record.key:
-            raise ValueError(f"checkpoint {path} is of run {saved['key']}, this is run {record.key}: remove the file")
+        if saved.get("key") != record.key:
+            raise ValueError(
+                f"checkpoint {path} is of run {saved.get('key')}, this is run {record.key}: remove the file"
+            )
         theta = make_network()
         theta.load_state_dict(saved["theta"])
         theta = theta.to(pick_device(), memory_format=torch.channels_last).eval()
@@ -335,7 +344,7 @@ def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, chec
         if path:
             _write(path, {"key": record.key, "t": step.t, "theta": step.theta.state_dict(), "rows": record.rows})
     if path:
-        path.unlink(missing_ok=True)
+        _remove(path)
 
 
 def derived_seed(seed: int, t: int) -> int:
@@ -373,7 +382,7 @@ def to_tensor(images, like=None) -> torch.Tensor:
 
 
 # Progress: a bar that is gone afterwards. A log or a notebook gets a line now and then, not a flood.
-_PACE = {"mininterval": 0.2 if sys.stderr.isatty() else 5.0, "file": sys.stderr}
+_PACE = {"mininterval": 0.2 if sys.stderr.isatty() else 5.0}
 
 
 def _from(schedule: Schedule, left: int) -> Schedule:
@@ -416,6 +425,12 @@ def _write(path, state) -> None:
     os.replace(partial, path)
 
 
+def _remove(path) -> None:
+    """Remove a checkpoint, and what a process that was killed while writing it has left."""
+    for file in (path, *path.parent.glob(f"{glob.escape(path.name)}.*.tmp")):
+        file.unlink(missing_ok=True)
+
+
 class _Checkpoint:
     """The state of one fit in one file, or nothing at all where there is no path."""
 
@@ -424,10 +439,11 @@ class _Checkpoint:
         self.parts = {"network": network, "optimizer": optimizer, "scaler": scaler}
         self.generator = generator
         if self.path:
-            schedule, seed, n_kept, kept, y = identity
-            data = hashlib.sha256(y.cpu().numpy().tobytes())
-            data.update(b"all" if kept is None else kept.cpu().numpy().tobytes())
-            self.identity = f"{schedule} seed={seed} kept={n_kept} data={data.hexdigest()[:16]}"
+            schedule, seed, kept, x, y = identity
+            data = hashlib.sha256(repr(network).encode())
+            for part in (x, y) if kept is None else (x, y, kept):
+                data.update(part.cpu().contiguous().numpy().tobytes())
+            self.identity = f"{schedule} seed={seed} data={data.hexdigest()[:16]}"
 
     def load(self) -> int:
         if self.path is None:
@@ -435,9 +451,9 @@ class _Checkpoint:
         saved = _read(self.path)
         if saved is None:
             return 0
-        if saved["identity"] != self.identity:
+        if saved.get("identity") != self.identity:
             raise ValueError(
-                f"checkpoint {self.path} is of another fit ({saved['identity']}); this one is {self.identity}. "
+                f"checkpoint {self.path} is of another fit ({saved.get('identity')}); this one is {self.identity}. "
                 "Remove the file or choose another name"
             )
         for name, part in self.parts.items():
@@ -454,4 +470,4 @@ class _Checkpoint:
 
     def clear(self) -> None:
         if self.path:
-            self.path.unlink(missing_ok=True)
+            _remove(self.path)

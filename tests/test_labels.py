@@ -234,6 +234,13 @@ def test_visits_count_what_the_fits_so_far_were_shown(monkeypatch):
     assert visits == [(200, 200), (400, 400), (600, 600)]  # the same whatever is kept; 210 samples are 10 whole batches
 
 
+@pytest.mark.parametrize("method", ["itlm", "oracle", "centroid"])
+def test_the_cost_of_a_run_is_known_beforehand(method):
+    config = small(method=method)
+    *_, last = (value for _, name, value in run(config).rows if name == "visits")
+    assert labels.visits(config) == last == (600 if method == "itlm" else 200)
+
+
 def test_a_round_is_measured_against_the_truth():
     config = small(rounds=0)
     given = task(config)

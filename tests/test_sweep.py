@@ -306,6 +306,11 @@ def begun(monkeypatch, run=None):
     return seeds
 
 
+def quick(config, **_):
+    time.sleep(0.01)
+    return records.begin("labels", labels.RECIPE, config, labels.digest(config)).finish()
+
+
 def test_what_is_recorded_is_not_run_again(place, monkeypatch, capsys):
     first, seeds = write(place, {"seed": [0, 1], "method": "oracle"}), begun(monkeypatch)
     assert run_and_collect(first) == 0 and seeds == [0, 1]
@@ -365,13 +370,13 @@ def test_an_interrupt_is_no_failure(place, monkeypatch):
         patch.setattr(labels, "run", interrupted)
         sweep.main([path])
     assert list((place / "parts").glob("*.json")) == []
-    seeds = begun(monkeypatch, lambda config, **_: records.begin("labels", 1, config, "").finish())
+    seeds = begun(monkeypatch, quick)
     assert sweep.main([path]) == 0 and seeds == [0, 1]  # its claim was released
 
 
 def test_a_run_that_another_process_has_claimed_is_left_to_it(place, monkeypatch):
     path = write(place, {"seed": [0, 1, 2]})
-    seeds = begun(monkeypatch, lambda config, **_: records.begin("labels", 1, config, "").finish())
+    seeds = begun(monkeypatch, quick)
     _, second, _ = expand(yaml.safe_load(Path(path).read_text()))
     with open(place / "parts" / f"{second.key}.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -380,12 +385,7 @@ def test_a_run_that_another_process_has_claimed_is_left_to_it(place, monkeypatch
 
 
 def test_workers_side_by_side_run_everything_once(place, monkeypatch):
-    def slow(config, **_):
-        time.sleep(0.01)
-        return records.begin("labels", labels.RECIPE, config, labels.digest(config)).finish()
-
-    path = write(place, {"seed": list(range(12))})
-    seeds = begun(monkeypatch, slow)
+    path, seeds = write(place, {"seed": list(range(12))}), begun(monkeypatch, quick)
     with ThreadPoolExecutor(3) as workers:  # a file lock holds between threads as between processes
         assert list(workers.map(sweep.main, [[path]] * 3)) == [0, 0, 0]
     assert sorted(seeds) == list(range(12))

@@ -218,6 +218,19 @@ def test_a_fit_leaves_its_data_alone_and_ends_in_eval_mode(digits):
     assert torch.equal(x, digits[0]) and torch.equal(y, digits[1]) and digits[0].is_contiguous()
 
 
+def test_watching_shows_the_network_after_each_pass_and_changes_nothing(digits):
+    make, schedule, seen = Moody, Schedule(epochs=3, batch=30), []
+
+    def watch(network, step):
+        seen.append((step, any(module.training for module in network.modules())))
+
+    before = torch.get_rng_state()
+    watched = fit(make, *digits, None, schedule, seed=0, watch=watch)
+    assert seen == [(6, False), (12, False), (18, False), (20, False)]
+    torch.set_rng_state(before)  # of Moody's dropout
+    assert same(watched, fit(make, *digits, None, schedule, seed=0))
+
+
 def test_no_steps_give_the_initial_weights(digits):
     network = fit(LITTLE, *digits, None, Schedule(steps=0, batch=20), seed=4)
     assert same(network, training.initialised(LITTLE, 4))
