@@ -115,7 +115,7 @@ def test_the_scorecard_sorts_and_searches(site, page):
     assert rows.count() == everything
     first = lambda: rows.first.locator("td").first.inner_text()  # noqa: E731
     table.get_by_role("button", name="item").click()
-    assert first() == "Algorithm 1"
+    assert first() == "Figure 1(a)"
     table.get_by_role("button", name="item").click()
     assert first().startswith("Theorem")
 
