@@ -24,7 +24,7 @@ notebooks: .venv/.all ## run the notebooks whose outputs are stale (NAME="gan la
 	$(BIN)/python tools/notebooks.py $(NAME)
 
 test: .venv/.all ## install, run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/.all ## check style and that the repository's address is the same everywhere
 	$(BIN)/ruff check .

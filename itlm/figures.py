@@ -38,6 +38,7 @@ def style() -> None:
             "figure.figsize": (6.0, 3.8),
             "savefig.dpi": 130,
             "svg.hashsalt": "itlm",
+            "svg.fonttype": "none",  # letters as letters: a fifth of the bytes, and searchable
             "figure.facecolor": "white",
             "savefig.facecolor": "white",
             "font.size": 12,
