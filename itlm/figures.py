@@ -14,7 +14,19 @@ from collections.abc import Iterable
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 
-__all__ = ["style", "label_ends", "image_grid", "stepper", "CLEAN", "BAD", "ITLM", "BASELINE", "ORACLE", "OTHER"]
+__all__ = [
+    "style",
+    "label_ends",
+    "image_grid",
+    "mosaics",
+    "stepper",
+    "CLEAN",
+    "BAD",
+    "ITLM",
+    "BASELINE",
+    "ORACLE",
+    "OTHER",
+]
 
 CLEAN = "#0072B2"  # blue: clean samples
 BAD = "#D55E00"  # vermilion: bad samples
@@ -113,10 +125,42 @@ def image_grid(images, captions=None, *, columns: int = 8, width: float = 6.0):
     for ax in axes.flat:
         ax.axis("off")
     for i, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
-        ax.imshow(image, cmap="gray", interpolation="nearest")
+        ax.imshow(image, cmap="gray", interpolation="none")  # the pixels as they are
         if captions is not None:
             ax.set_title(captions[i], fontsize=10, loc="center", pad=2)
     return fig
+
+
+def mosaics(groups: dict, *, columns: int = 8):
+    """Show groups of images, each as one mosaic: side by side where there is room, else one below the other.
+
+    Parameters
+    ----------
+    groups : dict of array, shape (n, height, width) or (n, height, width, 3), uint8
+        Images by title; n a multiple of ``columns``.
+    columns : int
+        Images a row.
+
+    Returns
+    -------
+    IPython.display.HTML
+    """
+    from IPython.display import HTML
+    from PIL import Image
+
+    cards = []
+    for title, images in groups.items():
+        _, height, width, *colour = images.shape
+        rows = images.reshape(-1, columns, height, width, *colour).swapaxes(1, 2)
+        buffer = io.BytesIO()
+        Image.fromarray(rows.reshape(-1, columns * width, *colour)).save(buffer, "webp", quality=80, method=6)
+        data, told = base64.b64encode(buffer.getvalue()).decode(), html.escape(title)
+        cards.append(
+            f'<figure style="margin:0"><figcaption>{told}</figcaption><img src="data:image/webp;base64,{data}" '
+            f'alt="{told}: {len(images)} images" style="width:100%;image-rendering:pixelated"></figure>'
+        )
+    grid = "display:grid;grid-template-columns:repeat(auto-fit,minmax(15rem,1fr));gap:1rem;max-width:46rem"
+    return HTML(f'<div style="{grid}">{"".join(cards)}</div>')
 
 
 def stepper(figures: Iterable, captions: Iterable[str]):

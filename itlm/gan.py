@@ -33,6 +33,7 @@ from .config import flag, one_of, parameter, real, whole
 from .trimming import Round, iterate, n_kept, trim
 
 __all__ = [
+    "HEURISTICS",
     "LOSSES",
     "PAIRS",
     "RECIPE",
@@ -282,7 +283,7 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
         theta = fit(c, given.x, kept, 0)
         scores = sample_losses(theta, given.x, c)
     else:
-        scores = _HEURISTICS[c.method](given.x.flatten(1), training.derived_seed(c.seed, 0))
+        scores = HEURISTICS[c.method](given.x.flatten(1), training.derived_seed(c.seed, 0))
         kept = trim(scores, c.alpha)
         theta = fit(c, given.x, kept, 0)
     yield Round(0, theta, scores, kept, float(kept.double().mean()), float(scores[kept].double().sum()), 0,
@@ -476,7 +477,7 @@ def _rebuilding_error(flat, seed, epochs=10, batch=100):
         return ((network(flat) - flat) ** 2).sum(1)
 
 
-_HEURISTICS = {"mean": _far_from_mean, "pca": _pca_residual, "autoencoder": _rebuilding_error}
+HEURISTICS = {"mean": _far_from_mean, "pca": _pca_residual, "autoencoder": _rebuilding_error}
 
 
 # What the images are worth.

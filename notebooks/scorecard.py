@@ -34,7 +34,7 @@ from IPython.display import HTML
 from itlm import config, records, verdicts
 from itlm.records import results
 
-PAGES = ["algorithm", "labels"]  # the notebooks that are here; the others are to come
+PAGES = ["algorithm", "gan", "labels"]  # the notebooks that are here; the others are to come
 LABELS = ["reproduced", "direction", "undecided", "not reproduced", "not run"]
 config.check(globals(), show=config.one_of("all", *LABELS))
 claims = verdicts.judge(results("paper/claims"), records.everything())
