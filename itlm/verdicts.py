@@ -80,7 +80,7 @@ def verdict(found: Evidence | None, paper_before: float, paper_after: float, *, 
     found : Evidence or None
         None where nothing is recorded.
     paper_before, paper_after : float
-        The paper's two values.
+        The paper's two values; NaN where it prints none, and claims that the second is larger.
     paper_size : bool
         Whether ours was measured at the paper's size (data, network, schedule).
 
@@ -93,7 +93,7 @@ def verdict(found: Evidence | None, paper_before: float, paper_after: float, *, 
     """
     if found is None:
         return "not run"
-    sign = 1 if paper_after > paper_before else -1
+    sign = -1 if paper_after < paper_before else 1  # a figure has no numbers (NaN): its claim is "after is larger"
     if sign * found.difference - found.half_width > 0:
         close = abs(found.after - paper_after) <= CLOSE
         return "reproduced" if paper_size and close else "direction"
