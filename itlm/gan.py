@@ -9,8 +9,8 @@ a new DC-GAN is trained on those, and so on.
     record = run(config)                  to record
 
 Source: Shen & Sanghavi, ICML 2019, Section 6.3; Radford, Metz & Chintala 2015 for the networks and Adam's
-settings. The paper does not state sizes, steps or how the discriminator is scored: those are ours, chosen
-by the study in ``sweeps/gan_study.yaml``.
+settings. The paper does not state sizes, steps or how the discriminator is scored: those are ours; what
+of them was chosen by a study (``sweeps/gan_study.yaml``) is said at `PAIRS`.
 """
 
 import copy
@@ -67,8 +67,8 @@ SCALES = {
     "paper": {"pair": "mnist-fashion_mnist", "n": 60000, "epochs": 10.0, "rounds": 5, "width": 64, "batch": 128},
 }
 
-# The clean set first. How the discriminator is normalised and when it scores was chosen for each pair by AUC
-# at a seed that no result uses (sweeps/gan_study.yaml).
+# The clean set first. For MNIST the normalisation was chosen by AUC at seed 100, which no result uses
+# (sweeps/gan_study.yaml); scoring at the end of a fit, and the other two pairs' values, are provisional.
 PAIRS = {
     "mnist5k-textures": {"size": 28, "normalisation": "batch", "score_at": 0.25},
     "mnist-fashion_mnist": {"size": 28, "normalisation": "none", "score_at": 1.0},
@@ -348,7 +348,7 @@ def fit(config: Config, x, kept, t: int, theta=None, *, watch=None) -> networks.
         adam_d.zero_grad()
         loss_d.backward()
         adam_d.step()
-        D.requires_grad_(False)  # its weights' gradients are not wanted here: a tenth of the step's time
+        D.requires_grad_(False)  # its weights' gradients are not wanted here
         with half():
             loss_g = loss.generator(D(fake)).mean()
         adam_g.zero_grad()

@@ -32,6 +32,9 @@ __all__ = [
 ]
 
 
+CHOOSING = 100  # seeds from here on are for choosing settings; no result is read from them
+
+
 @dataclass
 class Record:
     """One run: what it was, where it ran, what it found.
@@ -256,10 +259,10 @@ def series(tables, config, metric: str, at: int | str = "last"):
     Returns
     -------
     pandas.Series
-        Values by seed, ascending; empty where nothing is recorded.
+        Values by seed, ascending; empty where nothing is recorded. Seeds kept for choosing are left out.
     """
     runs, values = tables
-    runs = runs[runs.status == "ok"]
+    runs = runs[(runs.status == "ok") & (runs.seed < CHOOSING)]
     for f in fields(config):
         want = getattr(config, f.name)
         if f.name == "seed":

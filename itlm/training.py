@@ -228,7 +228,7 @@ def fit(
     n_kept = len(x) if kept is None else int(kept.sum())
     every = max(1, n_kept // schedule.batch)  # steps a pass
     state = _Checkpoint(checkpoint, network, optimizer, scaler, generator, (schedule, seed, kept, x, y))
-    step = first = state.load()
+    step = first = shown = state.load()
     network.train()
     total = torch.zeros((), device=device)
     with tqdm(total=n_steps, initial=first, desc=note, unit="step", leave=False, delay=2, **_PACE) as bar:
@@ -250,7 +250,8 @@ def fit(
                         f"the training loss is {total.item()} in pass {math.ceil(step / every)} over the kept samples "
                         f"(step {step} of {n_steps}); lower lr={schedule.lr}, or look for broken samples"
                     )
-                bar.update(step - first - bar.n + bar.initial)
+                bar.update(step - shown)
+                shown = step
                 total.zero_()
                 if watch:
                     watch(network.eval(), step)

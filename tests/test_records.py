@@ -90,6 +90,13 @@ def test_a_field_added_later_counts_as_recorded_at_its_default():
     assert len(records.series((both, values), config, "test_accuracy")) == 3
 
 
+def test_a_seed_kept_for_choosing_is_no_result():
+    runs, values = recorded(*runs_of())
+    config, *_ = runs_of()
+    runs["seed"] = [0, records.CHOOSING, 2]
+    assert records.series((runs, values), config, "test_accuracy").index.tolist() == [0, 2]
+
+
 def test_a_failed_run_is_no_result():
     runs, values = recorded(*runs_of())
     config, *_ = runs_of()

@@ -242,6 +242,12 @@ def test_it_learns(digits):
         assert (network(digits[0]).argmax(1) == digits[1]).double().mean() > 0.9
 
 
+def test_a_progress_bar_that_is_switched_off_stops_no_fit(digits, monkeypatch):
+    bar = training.tqdm
+    monkeypatch.setattr(training, "tqdm", lambda **settings: bar(**settings, disable=True))
+    fit(LITTLE, *digits, None, Schedule(epochs=1, batch=20), seed=0)
+
+
 def test_a_short_fit_prints_nothing(digits, capfd):
     fit(LITTLE, *digits, None, Schedule(epochs=1, batch=20), seed=0)
     assert capfd.readouterr() == ("", "")
