@@ -10,15 +10,9 @@ from torch import nn
 from itlm import data, gan, networks, training
 from itlm.trimming import Round
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = gan.Config(n=200, epochs=1, width=4, batch=20, rounds=2)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def history(config, given=None, **start):

@@ -12,6 +12,8 @@ import torch
 from itlm import data, labels, n_kept, networks, training, trim
 from itlm.labels import Config, measure, rounds, run, task
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # A fit of ten steps may well lose a class; where that matters, a test looks at the warning itself.
 pytestmark = pytest.mark.filterwarnings("ignore:round . keeps no sample of class")
 PARTS = ("train_x", "train_y", "test_x", "test_y")
@@ -21,15 +23,6 @@ def small(**changes):
     """A run that is done at once."""
     fields = {"noise": "random", "clean": 0.7, "n": 200, "epochs": 1, "batch": 20, "rounds": 2, "momentum": 0.9}
     return Config(**fields | changes)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two threads on a busy machine wait for each other longer than these small networks compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -14,24 +14,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import yaml
 
 from itlm import config as checked
 from itlm import data, labels, records, sweep, training
 from itlm.sweep import configurations, expand
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HERE = Path(__file__).parent
 SMALL = {"n": 120, "epochs": 1, "batch": 20, "rounds": 2, "noise": "random", "clean": 0.8, "balanced": True}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two threads on a busy machine wait for each other longer than these small networks compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def grid(*blocks, **fixed):

@@ -23,18 +23,11 @@ from itlm import data, iterate, records, training
 from itlm.networks import LeNet
 from itlm.training import Diverged, Schedule, batches, derived_seed, fit, pick_device, resumable, sample_losses
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HERE = Path(__file__).parent
 N = 200
 LITTLE = partial(LeNet, channels=(4, 8, 32))  # LeNet's layers, a hundredth of its work
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two threads on a busy machine wait for each other longer than these small networks compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
