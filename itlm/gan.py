@@ -18,7 +18,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ from torch import nn
 from torch.nn.functional import relu, softplus
 from tqdm import tqdm
 
-from . import corruption, data, networks, records, training
+from . import corruption, data, judging, networks, records, training
 from .config import Config as Checked
 from .config import flag, one_of, parameter, real, whole
 from .trimming import Round, iterate, n_kept, trim
@@ -40,12 +40,10 @@ __all__ = [
     "SCALES",
     "Collapsed",
     "Config",
-    "Judge",
     "Loss",
     "Task",
     "digest",
     "fit",
-    "frechet",
     "images",
     "judge",
     "latents",
@@ -74,6 +72,8 @@ PAIRS = {
     "mnist-fashion_mnist": {"size": 28, "normalisation": "none", "score_at": 1.0},
     "celeba-cifar10": {"size": 32, "normalisation": "batch", "score_at": 0.25},
 }
+
+SHOWN = (0, 1, 3, 5)  # rounds whose images Figure 3 shows: runs with seed 0 keep some
 
 LEARNING_RATE, BETAS = 2e-4, (0.5, 0.999)  # of Adam, for both networks
 PENALTY = 10.0  # weight of WGAN-GP's gradient penalty
@@ -225,14 +225,7 @@ def task(config: Config) -> Task:
         f"{name} from {s.shape[1]}x{s.shape[2]}" for name, s in zip(names, sets, strict=True) if s.shape[1] != c.size
     ]
     notice = f"{' and '.join(changed)} resized to {c.size}x{c.size}" if changed else ""
-    return Task(_pixels(mixed.images).to(training.pick_device()), mixed.is_bad, mixed.rate, notice)
-
-
-def _pixels(images) -> torch.Tensor:
-    """Turn uint8 images into float inputs in [-1, 1], the range of the generator's tanh."""
-    x = torch.tensor(images).float().div_(127.5).sub_(1)
-    x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)
-    return x.contiguous(memory_format=torch.channels_last)  # the faster layout, as in `training.fit`
+    return Task(networks.to_tanh(mixed.images).to(training.pick_device()), mixed.is_bad, mixed.rate, notice)
 
 
 def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=None) -> Iterator[Round]:
@@ -503,9 +496,7 @@ def images(theta, latents) -> np.ndarray:
     -------
     array of uint8, shape (n, size, size) or (n, size, size, 3)
     """
-    x = _generated(theta, latents)
-    pixels = x.add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    return networks.from_tanh(_generated(theta, latents))
 
 
 @torch.no_grad()
@@ -514,82 +505,10 @@ def _generated(theta, latents):
     return torch.cat([theta.generator(part.to(device)) for part in latents.split(500)])
 
 
-class Judge(NamedTuple):
-    """A classifier of held-out images of both sets; no method ever sees it, or them.
-
-    Attributes
-    ----------
-    network : torch.nn.Module
-        Its classes are those of the clean set, then those of the bad set. A set without labels is one class.
-    n_clean : int
-        Number of the clean set's classes.
-    accuracy : float
-        Percent of further held-out images that it puts into the right set.
-    reference : array, shape (m, 32)
-        Its features of held-out clean images that it was not trained on.
-    """
-
-    network: nn.Module
-    n_clean: int
-    accuracy: float
-    reference: np.ndarray
-
-
-def judge(config: Config) -> Judge:
-    """Train the classifier that judges generated images, once a process for each pair and size."""
+def judge(config: Config) -> judging.Judge:
+    """Return the classifier that judges the generated images of a run."""
     c = config.resolved()
-    return _judge(c.pair, c.size)
-
-
-@cache
-def _judge(pair: str, size: int) -> Judge:
-    device, x, y, n_classes = training.pick_device(), [], [], []
-    for name in pair.split("-"):
-        held_out = data.load(name)
-        some = np.random.default_rng(0).permutation(len(held_out.test_x))[:4000]
-        labels = np.zeros(len(some), int) if held_out.test_y is None else held_out.test_y[some].astype(int)
-        x.append(_pixels(corruption.resized(held_out.test_x[some], size)).to(device))
-        y.append(torch.as_tensor(labels + sum(n_classes), device=device))
-        n_classes.append(int(labels.max()) + 1)
-
-    def make():
-        return nn.Sequential(
-            nn.Conv2d(x[0].shape[1], 16, 5, stride=2, padding=2), nn.ReLU(),
-            nn.Conv2d(16, 32, 5, stride=2, padding=2), nn.ReLU(), nn.Flatten(),
-            nn.Linear(32 * (size // 4) ** 2, 32), nn.ReLU(), nn.Linear(32, sum(n_classes)),
-        )  # fmt: skip
-
-    halves = [len(a) // 2 for a in x]
-    first = [torch.cat([a[:half] for a, half in zip(both, halves, strict=True)]) for both in (x, y)]
-    schedule = training.Schedule(steps=300, batch=50, lr=0.05, shape="one_cycle", momentum=0.9)
-    network = training.fit(make, *first, None, schedule, seed=0, note="judge")
-    with torch.no_grad():
-        right = [
-            float(((network(a[half:]).argmax(1) >= n_classes[0]) == bad).double().mean())
-            for a, half, bad in zip(x, halves, (False, True), strict=True)
-        ]
-        reference = network[:-1](x[0][halves[0] :]).double().cpu().numpy()
-    return Judge(network, n_classes[0], 50 * sum(right), reference)
-
-
-def frechet(a, b) -> float:
-    """Measure the Fréchet distance between two sets of features, each taken for a Gaussian.
-
-    Parameters
-    ----------
-    a, b : array of float, shape (n, features)
-        n may differ.
-
-    Returns
-    -------
-    float
-        ||mean_a - mean_b||^2 + trace(C_a + C_b - 2 (C_a C_b)^(1/2)).
-    """
-    covariance_a, covariance_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    values, vectors = np.linalg.eigh(covariance_a)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    cross = np.sqrt(np.linalg.eigvalsh(root @ covariance_b @ root).clip(0)).sum()
-    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariance_a) + np.trace(covariance_b) - 2 * cross)
+    return judging.judge(*c.pair.split("-"), c.size)
 
 
 def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
@@ -598,22 +517,11 @@ def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
     Returns
     -------
     dict of float
-        What `itlm.records.selection` measures; of 2,000 generated images, ``bad_looking``, the percentage that
-        the `judge` takes for the bad set, ``frechet``, the distance of its features from those of held-out
-        clean images, and ``classes_generated``, the effective number (exponential of the entropy) of clean
-        classes it sees, where there are several; ``visits``, sample visits of all fits so far.
+        What `itlm.records.selection` measures of the selection and `itlm.judging.worth` of 2,000 generated
+        images; ``visits``, sample visits of all fits so far.
     """
-    referee = judge(config)
-    generated = _generated(step.theta, latents(2000, seed=1))
-    with torch.no_grad():
-        features = torch.cat([referee.network[:-1](part) for part in generated.split(500)])
-        classes = referee.network[-1](features).argmax(1).cpu().numpy()
-    counts = np.bincount(classes[classes < referee.n_clean])
-    share = counts[counts > 0] / max(1, counts.sum())
     return {
-        "bad_looking": 100 * float((classes >= referee.n_clean).mean()),
-        "frechet": frechet(features.double().cpu().numpy(), referee.reference),
-        "classes_generated": float(np.exp(-(share * np.log(share)).sum())) if referee.n_clean > 1 else np.nan,
+        **judging.worth(judge(config), _generated(step.theta, latents(2000, seed=1))),
         "visits": visits(config, step.t + 1),
         **records.selection(step.kept.cpu().numpy(), step.losses.cpu().numpy(), given.is_bad),
     }
@@ -657,6 +565,9 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
         make = partial(_make, c, given.x.shape[1])
         for step in training.resumable(partial(rounds, c, given), make, record, checkpoint):
             record.add(step.t, measure(step, given, c))
+            if c.seed == 0 and step.t in SHOWN:
+                room = records.ROOM // (len(SHOWN) * given.x[0].numel())
+                record.keep(f"round_{step.t}", images(step.theta, latents()[:room]))
         record.add(0, {"judge_accuracy": judge(c).accuracy})
     record.add(0, {"bad_rate": 100 * given.rate})
     return record.finish()
@@ -678,7 +589,7 @@ def trace(config: Config, given: Task | None = None) -> list[tuple[int, dict[str
     loss, clean, found = LOSSES[c.loss], torch.as_tensor(~given.is_bad, device=given.x.device), []
     held_out = data.load(c.pair.split("-")[0]).test_x
     some = np.sort(np.random.default_rng(0).choice(len(held_out), size=1000, replace=False))
-    unseen = _pixels(corruption.resized(held_out[some], c.size)).to(given.x.device)
+    unseen = networks.to_tanh(corruption.resized(held_out[some], c.size)).to(given.x.device)
 
     def look(theta, step):
         D = _scorer(theta.discriminator, given.x, None, c)

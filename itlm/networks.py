@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-__all__ = ["GAN", "Discriminator", "Generator", "LeNet", "initialised"]
+__all__ = ["GAN", "Discriminator", "Generator", "LeNet", "from_tanh", "initialised", "to_tanh"]
 
 
 def initialised(make: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -141,6 +141,28 @@ class GAN(nn.Module):
     def forward(self, latents):
         """Generate images: (n, 100) to (n, channels, size, size) in [-1, 1]."""
         return self.generator(latents)
+
+
+def to_tanh(images) -> torch.Tensor:
+    """Bring uint8 images into [-1, 1], the range of the generator's tanh.
+
+    Parameters
+    ----------
+    images : array of uint8, shape (n, size, size) or (n, size, size, 3)
+
+    Returns
+    -------
+    tensor of float32, shape (n, channels, size, size)
+    """
+    x = torch.tensor(images).float().div_(127.5).sub_(1)
+    x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)
+    return x.contiguous(memory_format=torch.channels_last)  # the faster layout, as in `itlm.training.fit`
+
+
+def from_tanh(x):
+    """Turn what a generator makes into uint8 images: the inverse of `to_tanh`."""
+    pixels = x.add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
 
 
 def _stages(size):

@@ -2,10 +2,12 @@
 
 ``results/<experiment>.runs.csv`` has a row for each run (key, parameters, seed, provenance),
 ``results/<experiment>.csv`` its numbers in long form (key, round, metric, value), and
-``results/paper/*.csv`` are the paper's own tables. No means are stored: pages compute them.
+``results/paper/*.csv`` are the paper's own tables. No means are stored: pages compute them. The few arrays
+that a run keeps, such as pictures, are ``results/<experiment>/<key>.npz``.
 """
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -28,10 +30,12 @@ __all__ = [
     "folder",
     "results",
     "everything",
+    "arrays",
     "series",
 ]
 
 
+ROOM = 200_000  # bytes that the arrays of one run may take, before compression
 CHOOSING = 100  # seeds from here on are for choosing settings; no result is read from them
 
 
@@ -52,6 +56,8 @@ class Record:
         Device, threads, seconds, versions, source, time.
     rows : list of (round, metric, value)
         The numbers.
+    arrays : dict of array
+        What is no row, such as pictures: see `keep`.
     """
 
     experiment: str
@@ -59,11 +65,25 @@ class Record:
     parameters: dict
     provenance: dict
     rows: list = field(default_factory=list)
+    arrays: dict = field(default_factory=dict)
     began: float = field(default_factory=time.perf_counter, repr=False)
 
     def add(self, t: int, numbers: dict[str, float]) -> None:
         """Add numbers measured in round t; NaN stands for "none" and is left out."""
         self.rows += [[t, name, float(value)] for name, value in numbers.items() if value == value]
+
+    def keep(self, name: str, array) -> None:
+        """Keep a small array, such as a few generated images.
+
+        Raises
+        ------
+        ValueError
+            If the run's arrays would take more than `ROOM` bytes.
+        """
+        self.arrays[name] = array
+        taken = sum(kept.nbytes for kept in self.arrays.values())
+        if taken > ROOM:
+            raise ValueError(f"array {name!r} brings the run's arrays to {taken} bytes, more than {ROOM}: keep fewer")
 
     def finish(self, reason: str = "") -> "Record":
         """Stamp the record; a reason says why the run failed."""
@@ -144,8 +164,14 @@ def save_part(record: Record, parts: Path) -> Path:
     """Write one run to a file of its own, whole or not at all."""
     parts.mkdir(parents=True, exist_ok=True)
     path = parts / f"{record.key}.json"
+    if record.arrays:  # first: where there is a record, its arrays are there
+        import numpy as np
+
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **record.arrays)
+        _write(path.with_suffix(".npz"), buffer.getvalue())
     content = {name: getattr(record, name) for name in ("experiment", "key", "parameters", "provenance", "rows")}
-    _write(path, json.dumps(content))
+    _write(path, json.dumps(content).encode())
     return path
 
 
@@ -197,8 +223,11 @@ def collect(experiment: str, parts: Path, into: Path | None = None) -> int:
     parameters = [name for name in new[0]["parameters"] if name in runs]
     runs = runs.sort_values([*parameters, "key"])
     values = values.sort_values(["key", "round", "metric"])
-    _write(values_path, values.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
-    _write(runs_path, runs.to_csv(index=False, lineterminator="\n"))  # last: a run counts once it has its row
+    for pictures in (path for p in new if (path := parts / f"{p['key']}.npz").exists()):
+        (into / experiment).mkdir(exist_ok=True)
+        _write(into / experiment / pictures.name, pictures.read_bytes())
+    _write(values_path, values.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode())
+    _write(runs_path, runs.to_csv(index=False, lineterminator="\n").encode())  # last: a run counts once it has its row
     return len(new)
 
 
@@ -241,6 +270,32 @@ def everything() -> dict:
     return {path.stem: results(path.stem) for path in sorted(folder().glob("*.csv"))}
 
 
+def arrays(experiment: str, config) -> dict:
+    """Look up the arrays that a recorded run kept.
+
+    Parameters
+    ----------
+    experiment : str
+        Its name.
+    config : itlm.config.Config
+        The run, resolved, with its seed.
+
+    Returns
+    -------
+    dict of array
+        As the run named them; empty where nothing is recorded, or nothing was kept.
+    """
+    import numpy as np
+
+    runs = _runs_of(results(f"{experiment}.runs"), config)
+    for key in runs[runs.seed == config.seed].key:
+        path = folder() / experiment / f"{key}.npz"
+        if path.exists():
+            with np.load(path) as kept:
+                return dict(kept)
+    return {}
+
+
 def series(tables, config, metric: str, at: int | str = "last"):
     """Look up what was recorded of a configuration, seed by seed.
 
@@ -261,8 +316,16 @@ def series(tables, config, metric: str, at: int | str = "last"):
     pandas.Series
         Values by seed, ascending; empty where nothing is recorded. Seeds kept for choosing are left out.
     """
-    runs, values = tables
-    runs = runs[(runs.status == "ok") & (runs.seed < CHOOSING)]
+    values, runs = tables[1], _runs_of(tables[0], config)
+    runs = runs[runs.seed < CHOOSING]
+    mine = values[(values.metric == metric) & values.key.isin(runs.key)]
+    mine = mine.loc[mine.groupby("key")["round"].idxmax()] if at == "last" else mine[mine["round"] == at]
+    return mine.merge(runs[["key", "seed"]], on="key").set_index("seed").value.sort_index()
+
+
+def _runs_of(runs, config):
+    """The finished runs of a configuration, whatever their seed."""
+    runs = runs[runs.status == "ok"]
     for f in fields(config):
         want = getattr(config, f.name)
         if f.name == "seed":
@@ -272,14 +335,12 @@ def series(tables, config, metric: str, at: int | str = "last"):
         else:
             column = runs[f.name]
             runs = runs[(column == want) | (column.isna() & (want == f.default or want is None))]
-    mine = values[(values.metric == metric) & values.key.isin(runs.key)]
-    mine = mine.loc[mine.groupby("key")["round"].idxmax()] if at == "last" else mine[mine["round"] == at]
-    return mine.merge(runs[["key", "seed"]], on="key").set_index("seed").value.sort_index()
+    return runs
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    partial.write_text(text)
+    partial.write_bytes(content)
     os.replace(partial, path)
 
 

@@ -338,12 +338,15 @@ def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, chec
         theta = theta.to(pick_device(), memory_format=torch.channels_last).eval()
         done, start = saved["t"], {"start": saved["t"], "theta": theta}
         record.rows[:] = saved["rows"]
+        record.arrays |= {name: array.numpy() for name, array in saved["arrays"].items()}
     for step in rounds(**start):  # the first one is measured again, so that the next knows what it replaces
         if step.t <= done:
             continue
         yield step
         if path:
-            _write(path, {"key": record.key, "t": step.t, "theta": step.theta.state_dict(), "rows": record.rows})
+            arrays = {name: torch.from_numpy(array) for name, array in record.arrays.items()}  # weights-only loading
+            found = {"rows": record.rows, "arrays": arrays}
+            _write(path, {"key": record.key, "t": step.t, "theta": step.theta.state_dict(), **found})
     if path:
         _remove(path)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from itlm import data, gan, networks, training
+from itlm import data, gan, judging, networks, training
 from itlm.trimming import Round
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -107,7 +107,7 @@ def test_the_truth_never_reaches_the_method():
 
 
 def test_the_same_seed_gives_the_same_record_and_a_stopped_run_goes_on_to_it(tmp_path, monkeypatch):
-    whole = gan.run(TINY).rows
+    whole = gan.run(TINY)
     measure, calls = gan.measure, []
 
     def stopping(step, *rest):
@@ -119,7 +119,10 @@ def test_the_same_seed_gives_the_same_record_and_a_stopped_run_goes_on_to_it(tmp
     monkeypatch.setattr(gan, "measure", stopping)
     with pytest.raises(KeyboardInterrupt):
         gan.run(TINY, checkpoint=tmp_path / "run.pt")
-    assert gan.run(TINY, checkpoint=tmp_path / "run.pt").rows == whole
+    record = gan.run(TINY, checkpoint=tmp_path / "run.pt")
+    assert record.rows == whole.rows
+    assert list(record.arrays) == list(whole.arrays) == ["round_0", "round_1"]
+    assert all(np.array_equal(record.arrays[name], whole.arrays[name]) for name in whole.arrays)
     assert calls == [0, 1, 2, 2] and not list(tmp_path.iterdir())
 
 
@@ -159,8 +162,8 @@ def test_the_judge_knows_the_sets_apart():
 def test_the_frechet_distance_of_two_gaussians():
     random = np.random.default_rng(0)
     a, b = random.standard_normal((20000, 3)), 2 * random.standard_normal((20000, 3)) + [1, 0, 0]
-    assert abs(gan.frechet(a, b) - (1 + 3)) < 0.15  # (2 - 1)^2 in each of three directions
-    assert abs(gan.frechet(a, a)) < 1e-9
+    assert abs(judging.frechet(a, b) - (1 + 3)) < 0.15  # (2 - 1)^2 in each of three directions
+    assert abs(judging.frechet(a, a)) < 1e-9
 
 
 def test_latents_are_the_same_at_every_call():

@@ -126,3 +126,27 @@ def test_results_travel_with_an_installed_package(tmp_path, monkeypatch):
     (tmp_path / "itlm" / "results").mkdir(parents=True)
     monkeypatch.setattr(records, "__file__", str(tmp_path / "itlm" / "records.py"))
     assert records.folder() == tmp_path / "itlm" / "results"
+
+
+# arrays
+
+
+def test_arrays_travel_with_their_run(tmp_path, monkeypatch):
+    config = labels.Config(seed=3).resolved()
+    record = records.begin("labels", 1, config, "ab" * 32)
+    pictures = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
+    record.keep("pictures", pictures)
+    record.add(0, {"m": 1.0})
+    records.save_part(record.finish(), tmp_path / "parts")
+    assert records.collect("labels", tmp_path / "parts", tmp_path) == 1
+    monkeypatch.setattr(records, "folder", lambda: tmp_path)
+    assert np.array_equal(records.arrays("labels", config)["pictures"], pictures)
+    assert records.arrays("labels", labels.Config(seed=4).resolved()) == {}
+    assert records.arrays("labels", labels.Config(seed=3, clean=0.7).resolved()) == {}
+
+
+def test_too_many_arrays_are_refused():
+    record = records.begin("labels", 1, labels.Config().resolved(), "ab" * 32)
+    record.keep("half", np.zeros(records.ROOM // 2, np.uint8))
+    with pytest.raises(ValueError, match="array 'more' brings the run's arrays to 200001 bytes, more than 200000"):
+        record.keep("more", np.zeros(records.ROOM // 2 + 1, np.uint8))

@@ -1,0 +1,96 @@
+"""Measure what the loop of `itlm.gan` costs over a bare one, and what it saves over the usual example's structure."""
+
+import time
+from statistics import median
+
+import torch
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from itlm import gan, networks
+
+REPEATS = 5
+torch.set_num_threads(1)
+
+config = gan.Config(n=1280, width=32, epochs=1, normalisation="none", score_at=1.0).resolved()
+given = gan.task(config)
+pixels = networks.from_tanh(given.x)
+steps = config.schedule().n_steps(config.n)
+# Cut and shuffled beforehand: nothing is left but the networks and the steps.
+order = torch.randperm(config.n, generator=torch.Generator().manual_seed(0))
+cut = [given.x[i].contiguous(memory_format=torch.channels_last) for i in order.split(config.batch)]
+
+
+class Files(Dataset):
+    """The images one by one, as torchvision hands them out."""
+
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
+
+    def __len__(self):
+        return config.n
+
+    def __getitem__(self, i):
+        return self.transform(Image.fromarray(pixels[i]))
+
+
+def usual(batches) -> None:
+    """Train a DC-GAN as a tutorial would: binary cross-entropy, two optimisers, three backward passes."""
+    theta = networks.initialised(lambda: networks.GAN(28, 1, config.width, "none"), 0)
+    G, D, criterion = theta.generator, theta.discriminator, nn.BCEWithLogitsLoss()
+    adam_d, adam_g = (torch.optim.Adam(net.parameters(), gan.LEARNING_RATE, gan.BETAS) for net in (D, G))
+    for real in batches:
+        ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
+        adam_d.zero_grad()
+        criterion(D(real), ones).backward()
+        fake = G(torch.randn(len(real), networks.LATENT))
+        criterion(D(fake.detach()), zeros).backward()
+        adam_d.step()
+        adam_g.zero_grad()
+        criterion(D(fake), ones).backward()
+        adam_g.step()
+
+
+def bare(batches) -> None:
+    """Take the steps of `itlm.gan.fit` on batches as they come, and nothing else."""
+    theta = networks.initialised(lambda: networks.GAN(28, 1, config.width, "none"), 0)
+    theta = theta.to(memory_format=torch.channels_last)
+    G, D, loss = theta.generator, theta.discriminator, gan.LOSSES["dcgan"]
+    adam_d, adam_g = (torch.optim.Adam(net.parameters(), gan.LEARNING_RATE, gan.BETAS) for net in (D, G))
+    for real in batches:
+        fake = G(torch.randn(len(real), networks.LATENT))
+        adam_d.zero_grad()
+        (loss.real(D(real)).mean() + loss.fake(D(fake.detach())).mean()).backward()
+        adam_d.step()
+        D.requires_grad_(False)
+        adam_g.zero_grad()
+        loss.generator(D(fake)).mean().backward()
+        adam_g.step()
+        D.requires_grad_(True)
+
+
+calls = {
+    "fit": lambda: gan.fit(config, given.x, None, 0),
+    "bare": lambda: bare(cut),
+    "usual": lambda: usual(DataLoader(Files(), config.batch, shuffle=True)),
+}
+times = {name: [] for name in calls}
+for _ in range(REPEATS):  # in turn, so that a slow minute strikes all alike
+    for name, call in calls.items():
+        begin = time.perf_counter()
+        call()
+        times[name].append(time.perf_counter() - begin)
+speed = {name: steps * config.batch / median(measured) for name, measured in times.items()}
+
+
+def ratio(a: str, b: str) -> str:
+    """Give the median over the repeats of two times' ratio."""
+    return f"{median(p / q for p, q in zip(times[a], times[b], strict=True)):.2f}"
+
+
+print(f"DC-GAN, width {config.width}, {steps} steps of {config.batch}, 1 thread, median of {REPEATS} in turn")
+print(
+    f"bare loop {speed['bare']:.0f} images/s, fit {speed['fit']:.0f}: time ratio {ratio('fit', 'bare')} (at most 1.05)"
+)
+print(f"the usual example's structure {speed['usual']:.0f} images/s: {ratio('usual', 'fit')} times as long as fit")
