@@ -72,7 +72,9 @@ def mean_interval(values) -> str:
     return f"{values.mean():.1f}" + (f" ± {half:.1f}" if len(values) > 1 else "")
 
 
-def verdict(found: Evidence | None, paper_before: float, paper_after: float, *, paper_size: bool) -> str:
+def verdict(
+    found: Evidence | None, paper_before: float, paper_after: float, *, paper_size: bool, sense: str = ""
+) -> str:
     """Judge a claim by the rule that was fixed before anything was run.
 
     Parameters
@@ -80,9 +82,11 @@ def verdict(found: Evidence | None, paper_before: float, paper_after: float, *, 
     found : Evidence or None
         None where nothing is recorded.
     paper_before, paper_after : float
-        The paper's two values; NaN where it prints none, and claims that the second is larger.
+        The paper's two values; NaN where it prints none.
     paper_size : bool
         Whether ours was measured at the paper's size (data, network, schedule).
+    sense : {"", "rises", "falls"}
+        What the paper claims of a pair that it prints no values of; empty means "rises".
 
     Returns
     -------
@@ -93,7 +97,7 @@ def verdict(found: Evidence | None, paper_before: float, paper_after: float, *, 
     """
     if found is None:
         return "not run"
-    sign = -1 if paper_after < paper_before else 1  # a figure has no numbers (NaN): its claim is "after is larger"
+    sign = -1 if paper_after < paper_before or sense == "falls" else 1
     if sign * found.difference - found.half_width > 0:
         close = abs(found.after - paper_after) <= CLOSE
         return "reproduced" if paper_size and close else "direction"
@@ -111,7 +115,7 @@ def judge(claims, recorded: dict):
         The columns of ``results/paper/claims.csv``: ``item, claim, paper_before, paper_after, unit, page``,
         and where to look: ``experiment``, ``select`` (``field=value`` conditions on the runs), ``before``
         and ``after`` (``method:metric@round``; round ``last`` is each run's last), ``paper_scale`` (the
-        scale that is the paper's size).
+        scale that is the paper's size), ``sense`` (see `verdict`).
     recorded : dict of DataFrame
         The recorded tables by name, as from `everything`.
 
@@ -138,7 +142,13 @@ def judge(claims, recorded: dict):
                 ),
                 "n": str(found.n) if found else "",
                 "scale": scale,
-                "verdict": verdict(found, claim.paper_before, claim.paper_after, paper_size=scale == claim.paper_scale),
+                "verdict": verdict(
+                    found,
+                    claim.paper_before,
+                    claim.paper_after,
+                    paper_size=scale == claim.paper_scale,
+                    sense=claim.sense,
+                ),
                 "page": claim.page,
             }
         )

@@ -53,6 +53,13 @@ def test_the_rule_of_the_verdicts(evidence, paper, size, expected):
     assert verdict(evidence, *paper, paper_size=size) == expected
 
 
+def test_a_figure_without_numbers_says_whether_it_rises_or_falls():
+    none = float("nan")
+    falling = found(61, 50, 3)
+    assert verdict(falling, none, none, paper_size=True, sense="falls") == "direction"
+    assert verdict(falling, none, none, paper_size=True) == "not reproduced"
+
+
 def recorded(*configs):
     """Tables as a sweep leaves them: in round r, seed s, the accuracy is 60 + 10 r + s."""
     runs = pd.DataFrame([{"key": f"k{i}", **asdict(c), "status": "ok"} for i, c in enumerate(configs)])
@@ -70,7 +77,8 @@ def runs_of(**fields):
 def test_a_claim_is_filled_from_recorded_runs():
     claim = {"item": "Table 1", "claim": "better", "paper_before": 60.0, "paper_after": 80.0, "unit": "%", "page": "x",
              "experiment": "labels", "select": "dataset=mnist noise=random clean=0.6",
-             "before": "itlm:test_accuracy@0", "after": "itlm:test_accuracy@last", "paper_scale": "cpu"}  # fmt: skip
+             "before": "itlm:test_accuracy@0", "after": "itlm:test_accuracy@last", "paper_scale": "cpu",
+             "sense": ""}  # fmt: skip
     other = runs_of(noise="random", bounded=False) + runs_of(noise="random", clean=0.7) + runs_of()
     runs, values = recorded(*runs_of(noise="random"), *other)
     (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
