@@ -1,0 +1,214 @@
+"""Linear and generalised linear models: simulated data, gradient steps, and least trimmed squares.
+
+Source: Shen & Sanghavi, ICML 2019, model (1) and (2), Lemma 6 and Section 6.1. Laws that the paper does not
+state are ours, and said in `simulate`. The solver is in `itlm.squares`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from .squares import TrimmedFit, least_trimmed_squares
+from .trimming import n_kept
+
+__all__ = [
+    "LINKS",
+    "OUTPUTS",
+    "Link",
+    "Simulation",
+    "TrimmedFit",
+    "gradient_step",
+    "largest_step",
+    "least_trimmed_squares",
+    "simulate",
+]
+
+
+# Simulated data
+
+
+class Link(NamedTuple):
+    """A link function omega and its derivative, which lies in [low, high] (a and b in Lemma 6)."""
+
+    value: Callable
+    slope: Callable
+    low: float
+    high: float
+
+
+LINKS = {
+    "identity": Link(lambda u: u, np.ones_like, 1.0, 1.0),
+    "leaky": Link(lambda u: np.where(u > 0, u, 0.5 * u), lambda u: np.where(u > 0, 1.0, 0.5), 0.5, 1.0),
+    "wavy": Link(lambda u: u + 0.5 * np.sin(u), lambda u: 1 + 0.5 * np.cos(u), 0.5, 1.5),
+}
+
+OUTPUTS = ("random", "mixture", "sign_flip", "shifted", "all_scales", "leverage")
+
+
+class Simulation(NamedTuple):
+    """Simulated data.
+
+    Attributes
+    ----------
+    X : array, shape (n, d)
+        Features.
+    y : array, shape (n,)
+        Outputs.
+    theta : array, shape (d,)
+        The parameter of the clean samples (theta*).
+    is_bad : array of bool, shape (n,)
+        The truth.
+    components : array, shape (k, d)
+        Every component's parameter, ``theta`` first; one row unless the outputs are a mixture.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    theta: np.ndarray
+    is_bad: np.ndarray
+    components: np.ndarray
+
+
+def simulate(
+    n: int,
+    d: int,
+    alpha_star: float,
+    sigma: float,
+    outputs: str = "random",
+    link: str = "identity",
+    seed: int = 0,
+    *,
+    components: int = 2,
+) -> Simulation:
+    """Draw data from the paper's model (1): some outputs are bad, the features never are, but for leverage.
+
+    Features are N(0, I), theta* is uniform on the unit sphere, floor(alpha_star n) samples, at random places,
+    are clean: ``y = omega(x' theta*) + e`` with e from N(0, sigma^2). The other outputs are r + e, where r is
+
+    * ``"random"``: N(0, 1), independent of the features;
+    * ``"mixture"``: ``omega(x' theta_j)``, the bad samples dealt evenly to the further components, whose
+      parameters are uniform on the unit sphere too: model (2);
+    * ``"sign_flip"``: ``omega(-x' theta*)``;
+    * ``"shifted"``: ``omega(x' theta*) + 5``, a parallel plane;
+    * ``"all_scales"``: ``omega(x' theta*) + s sign(x' v)``, log10 s uniform in [-4, 1], v a unit vector: bad
+      at every distance from the truth, and always in the same direction;
+    * ``"leverage"``: ``-10``, at features moved to ``10 v + x / 10``: few samples with a long lever.
+
+    Parameters
+    ----------
+    n, d : int
+        Samples and features, at least 1.
+    alpha_star : float in (0, 1]
+        Fraction that is clean (alpha* in the paper).
+    sigma : float, 0 or more
+        Standard deviation of the noise e.
+    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage"}
+        The law of bad outputs; the last four are among the paper's "arbitrary" ones.
+    link : {"identity", "leaky", "wavy"}
+        omega: u; max(u, u/2); u + sin(u)/2.
+    seed : int
+        Of everything drawn.
+    components : int, default 2
+        For a mixture, its components.
+
+    Returns
+    -------
+    Simulation
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+    """
+    for name, value, known in (("outputs", outputs, OUTPUTS), ("link", link, LINKS)):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+    for name, value, least in (("n", n, 1), ("d", d, 1), ("components", components, 2)):
+        if value != int(value) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, got {value}")
+    if not sigma >= 0:
+        raise ValueError(f"sigma must be 0 or more, got {sigma}")
+    random, omega = np.random.default_rng(seed), LINKS[link].value
+    X = random.standard_normal((n, d))
+    thetas = random.standard_normal((components if outputs == "mixture" else 1, d))
+    thetas /= np.linalg.norm(thetas, axis=1, keepdims=True)
+    bad = np.sort(random.permutation(n)[n_kept(n, alpha_star) :])
+    v = random.standard_normal(d)
+    v /= np.linalg.norm(v)
+    if outputs == "leverage":
+        X[bad] = 10 * v + X[bad] / 10
+    y = omega(X @ thetas[0])
+    rows, m = X[bad], len(bad)
+    if outputs == "random":
+        y[bad] = random.standard_normal(m)
+    elif outputs == "mixture":
+        which = 1 + random.permutation(m) % (components - 1)
+        y[bad] = omega((rows * thetas[which]).sum(1))
+    elif outputs == "sign_flip":
+        y[bad] = omega(-rows @ thetas[0])
+    elif outputs == "shifted":
+        y[bad] += 5
+    elif outputs == "all_scales":
+        y[bad] += 10 ** random.uniform(-4, 1, m) * np.sign(rows @ v)
+    else:
+        y[bad] = -10
+    y += sigma * random.standard_normal(n)
+    is_bad = np.zeros(n, bool)
+    is_bad[bad] = True
+    return Simulation(X, y, thetas[0], is_bad, thetas)
+
+
+# Gradient steps
+
+
+def gradient_step(X, y, theta, kept, step: float, link: str = "identity") -> np.ndarray:
+    """Take one gradient step on the kept samples: Algorithm 2 with M = 1 and N = |S|.
+
+    Parameters
+    ----------
+    X : array, shape (n, d)
+        Features.
+    y : array, shape (n,)
+        Outputs.
+    theta : array, shape (d,)
+        Where to begin.
+    kept : array of bool, shape (n,)
+        The samples that count (S).
+    step : float
+        Step size (eta), the factor 2 of the square's derivative absorbed in it as in Lemma 6.
+    link : {"identity", "leaky", "wavy"}
+        omega.
+
+    Returns
+    -------
+    array, shape (d,)
+        ``theta - eta mean of (omega(u) - y) omega'(u) x`` over the kept, ``u = x' theta``.
+    """
+    omega = LINKS[link]
+    rows = X[kept]
+    u = rows @ theta  # (h,)
+    return theta - step / len(rows) * (rows.T @ ((omega.value(u) - y[kept]) * omega.slope(u)))
+
+
+def largest_step(X, kept, link: str = "identity") -> float:
+    """Compute the step size up to which Lemma 6's contraction holds on a kept set.
+
+    Parameters
+    ----------
+    X : array, shape (n, d)
+        Features.
+    kept : array of bool, shape (n,)
+        S, of size h.
+    link : {"identity", "leaky", "wavy"}
+        omega, whose derivative lies in [a, b].
+
+    Returns
+    -------
+    float
+        ``2 h / (a^2 sigma_min + b^2 sigma_max)``, sigma the eigenvalues of the Gram matrix of the kept samples. (The
+        lemma has psi^- and psi^+ in their place, the extremes over all sets of that size.)
+    """
+    omega, rows = LINKS[link], X[kept]
+    values = np.linalg.eigvalsh(rows.T @ rows)
+    return float(2 * len(rows) / (omega.low**2 * values[0] + omega.high**2 * values[-1]))
