@@ -8,7 +8,8 @@ is fast because near the end almost nothing changes:
 * the normal equations follow the kept set: only samples that enter or leave are added or removed;
 * only samples near the threshold are looked at. ``|r_i(theta) - r_i(ref)| <= ||x_i|| ||theta - ref||`` says
   which samples cannot have crossed it, so that skipping them is safe;
-* the result is one fit from scratch on the final set, and a full pass shows that it is a fixed point.
+* one full pass at the end takes the residual of the normal equations anew, from the samples kept, so that
+  nothing is left of what was added and removed, and shows that the result is a fixed point.
 
 Source: Shen & Sanghavi, ICML 2019, Section 5; Rousseeuw & Van Driessen 2006 for concentration and nested
 subsamples; Hubert, Rousseeuw & Verdonck 2012 for the deterministic starts.
@@ -115,8 +116,8 @@ def least_trimmed_squares(
     Notes
     -----
     With fewer kept samples than coefficients, or dependent columns, the solution of minimum norm is taken (the
-    intercept does not count). The starts compete on a subsample where there are many samples; the best two go
-    on, through a larger one, to all.
+    intercept does not count). The starts compete on a subsample where there are many samples; the best goes on,
+    through a larger one, to all.
     """
     rows = _checked(X, y, alpha, weights, fit_intercept)
     for name, value in (("n_starts", 1 if n_starts is None else n_starts), ("max_iter", max_iter)):
@@ -129,14 +130,14 @@ def least_trimmed_squares(
         return replace(_concentrate(rows, start, max_iter), start="given")
     random = np.random.default_rng(random_state)
     nested = [rows]
-    while nested[-1].n >= 4 * (least := max(1000, 20 * rows.d)):
-        nested.append(nested[-1].sample(max(least, nested[-1].n // 20), random))
+    while nested[-1].n >= 4 * (least := max(1000, 10 * rows.d)):
+        nested.append(nested[-1].sample(max(least, nested[-1].n // 16), random))
     few = nested.pop()
     fits = [replace(_concentrate(few, theta, max_iter), start=name) for name, theta in _compete(few, n_starts, random)]
-    while nested:
-        fits = _distinct(sorted(fits, key=lambda fit: fit.objective))[:2]
+    while nested:  # the best by what it keeps of the larger sample goes on
         larger = nested.pop()
-        fits = [replace(_concentrate(larger, f.coef, max_iter, f.threshold), start=f.start) for f in fits]
+        best = min(fits, key=lambda fit: _objective(larger, fit.coef)) if len(fits) > 1 else fits[0]
+        fits = [replace(_concentrate(larger, best.coef, max_iter, best.threshold), start=best.start)]
     return min(fits, key=lambda fit: fit.objective)
 
 
@@ -159,11 +160,9 @@ def _checked(X, y, alpha, weights, ones) -> "_Rows":
     mass = len(y) if weights is None else float(weights.sum())
     h = n_kept(int(mass), alpha) if mass == int(mass) else alpha * mass
     rows = _Rows(X, y, weights, h, ones)
-    broken = "NaN or infinity in {}: drop or mend these samples first"
-    if not np.isfinite(y).all():
-        raise ValueError(broken.format("y"))
-    if X.dtype.kind == "f" and not all(np.isfinite(X[part]).all() for part in rows.blocks()):
-        raise ValueError(broken.format("X"))
+    for name, values in (("X", X), ("y", y)):  # of many samples, the first pass looks at the residuals
+        if values.size < 2**20 and not np.isfinite(values).all():
+            raise ValueError(f"{name} has NaN or infinity: drop or mend these samples first")
     return rows
 
 
@@ -193,7 +192,8 @@ class _Rows:
 
     def sample(self, size: int, random) -> "_Rows":
         """A random part of the samples, in memory."""
-        which = np.sort(random.choice(self.n, size, replace=False))
+        edges = np.arange(size + 1) * self.n // size  # one of each stretch: sorted, none twice
+        which = random.integers(edges[:-1], edges[1:])
         if self.weights is None:
             return _Rows(
                 np.asarray(self.X[which]), self.y[which], None, max(1, round(self.h * size / self.n)), self.ones
@@ -229,13 +229,15 @@ class _Normal:
     def _sizes(self):
         return np.append(self.A.diagonal(), self.c)
 
-    def change(self, entering, leaving) -> bool:
-        """Add and remove samples by index; False if what is left is small against what was, so that digits are lost."""
-        for which, sign in ((entering, 1), (leaving, -1)):
+    def turn(self, kept, turned) -> None:
+        """Turn samples, given by index, in a mask: from kept to dropped and back."""
+        kept[turned] ^= True
+        for which, sign in ((turned[kept[turned]], 1), (turned[~kept[turned]], -1)):
             for begin in range(0, len(which), self.rows.block):
                 part = which[begin : begin + self.rows.block]
                 self.add(self.rows.at(part), self.rows.y[part], sign)
-        return bool((self._sizes() > 1e-6 * self.largest).all())
+        if (self._sizes() < 1e-6 * self.largest).any():  # what is left is small against what was: digits are lost
+            self.set_to(kept)
 
     def solve(self, kept) -> np.ndarray:
         """Least squares on the set."""
@@ -275,15 +277,19 @@ def _minimum_norm(X, y, ones: bool) -> np.ndarray:
 
 def _least_squares(X, y, weights, ones: bool) -> np.ndarray:
     """Weighted least squares of few samples: weights (n,)."""
-    some = weights > 0
-    root = np.sqrt(weights[some])
-    X, y = X[some] * root[:, None], y[some] * root
+    some = np.flatnonzero(weights)
+    X, y = X.take(some, axis=0), y[some]
+    if (weights[some] != 1).any():
+        root = np.sqrt(weights[some])
+        X, y = X * root[:, None], y * root
     theta = _cholesky(X.T @ X, X.T @ y) if len(y) >= X.shape[1] else None
     return _minimum_norm(X, y, ones) if theta is None else theta
 
 
 def _kept_mass(r, weights, h) -> np.ndarray:
     """How much of each sample is kept: (n,), summing to h, that of the smallest residuals."""
+    if weights.min() == 1 == weights.max() and h == int(h):
+        return _smallest(r, int(h)).astype(float)
     order = np.argsort(r, kind="stable")
     before = np.cumsum(weights[order]) - weights[order]
     mass = np.empty_like(weights)
@@ -294,8 +300,8 @@ def _kept_mass(r, weights, h) -> np.ndarray:
 # Starts
 
 
-def _compete(rows: _Rows, n_starts, random, survivors: int = 10) -> list:
-    """Take two concentration steps from each start; return the best, as (name, theta)."""
+def _compete(rows: _Rows, n_starts, random) -> list:
+    """Take two concentration steps from each start; return the best ten, or three where they are dear."""
     X, y = rows.at(slice(None)), rows.y
     weights = np.ones(len(y)) if rows.weights is None else rows.weights
     if len(y) <= 1000:  # equal samples as one with more weight: repetition changes no start
@@ -311,7 +317,7 @@ def _compete(rows: _Rows, n_starts, random, survivors: int = 10) -> list:
         r = np.abs(y - X @ theta)
         found.append((float(_kept_mass(r, weights, rows.h) @ r**2), name, theta))
     found.sort(key=lambda start: start[0])
-    return [(name, theta) for _, name, theta in found[:survivors]]
+    return [(name, theta) for _, name, theta in found[: 10 if X.size < 50_000 else 3]]
 
 
 def _starts(X, y, weights, h, ones, sparing, random) -> Iterator:
@@ -323,7 +329,7 @@ def _starts(X, y, weights, h, ones, sparing, random) -> Iterator:
         return
     clean = (h / weights.sum()) ** d  # chance that an elemental subset has none of the samples to be dropped
     needed = math.log(0.001) / math.log1p(-clean) if clean < 1 else 1
-    if sparing and clean * 500 < 1:
+    if sparing and clean * 500 < 5:
         return
     for _ in range(min(500, math.ceil(needed)) if sparing else 10**9):
         some = random.choice(n, d, replace=False)
@@ -373,13 +379,11 @@ def _ranks(values, weights) -> np.ndarray:
     return ((np.cumsum(mass) - 0.5 * (mass - 1)) / weights.sum())[place.ravel()]
 
 
-def _distinct(fits: list) -> list:
-    """Those fits, the best first, that do not merely repeat a better one."""
-    chosen = []
-    for fit in fits:
-        if all(abs(fit.objective - other.objective) > 1e-6 * other.objective for other in chosen):
-            chosen.append(fit)
-    return chosen
+def _objective(rows: _Rows, theta) -> float:
+    """What the samples of smallest residual sum up to."""
+    r = _residuals(rows, theta)
+    kept = _smallest(r, rows.h) if rows.weights is None else _kept_mass(r, rows.weights, rows.h)
+    return float(kept @ r**2)
 
 
 # Concentration
@@ -401,60 +405,53 @@ def _concentrate(rows: _Rows, theta, max_iter: int, guess: float | None = None) 
     """Take concentration steps from theta to the exact fixed point; ``guess`` is about its threshold."""
     if rows.weights is not None:
         return _concentrate_weighted(rows, theta, max_iter)
-    h = rows.h
+    h, normal, levels, path, step, converged = rows.h, _Normal(rows), [], [], None, False
     room = rows.X.nbytes / 2 if not isinstance(rows.X, np.memmap) else 16 * rows.n  # bytes, for the copies of rows
     scale = np.sqrt((rows.at(slice(0, 1000)) ** 2).mean(0))
     scale = np.where(scale > 0, scale, 1.0)
-    normal, levels, path, steps, step, converged = _Normal(rows), [], [], 0, None, False
-    kept, norms, r = _first_pass(rows, normal, theta, scale, h, guess)
+    r, norms, kept, threshold = _first_pass(rows, normal, theta, scale, h, guess)
+    turned = None  # the samples that entered or left; at first, all
     while True:
-        level = levels[-1] if levels else None
-        if steps:  # the first time it is done already
-            if level is None:
-                r = _residuals(rows, theta)
-                chosen = _smallest_near(r, h, guess)
-                turned = np.flatnonzero(chosen != kept)
-            else:
-                r = np.abs(level.y - level.X @ theta)
-                chosen = _smallest(r, h - level.inside)
-                turned = level.which[chosen != kept[level.which]]
-            kept[turned] ^= True
-            now = kept[turned]
-            if not normal.change(turned[now], turned[~now]):
-                normal.set_to(kept)
-        else:
-            chosen, turned = kept, None
         path.append(normal.objective(theta))
-        steps += 1
-        guess = float(r[chosen].max(initial=0.0)) if level is None or level.inside < h else guess
-        exact = guess <= 1e-13 * math.sqrt(normal.c / h)  # h samples on one plane: which of them is noise
+        exact = threshold <= 1e-13 * math.sqrt(normal.c / h)  # h samples on one plane: which of them is noise
         if exact or (turned is not None and not len(turned)):
-            theta, kept, converged, objective = _settle(rows, normal, kept, h, exact, guess)
+            theta, objective, r, threshold, turned = _settle(rows, normal, theta, kept, h, threshold)
+            converged = exact or not len(turned)
             levels.clear()
             if converged:
                 break
+            normal.turn(kept, turned)
             step = None
-        if steps == max_iter:
+        if len(path) == max_iter:
             break
         new = normal.solve(kept)
         moved = float(np.linalg.norm(scale * (new - theta)))
-        rate = 0.6 if step is None else min(0.9, max(0.2, moved / step))
-        step, radius = moved, 1.25 * moved / (1 - rate)
-        near = _near(r, h - (level.inside if level else 0), guess, radius * (level.norms if level else norms))
-        if near is not None and near[1].size * rows.d * 8 <= room:
-            inside, which = near
-            if level is None:
-                found = (inside, rows.at(which), rows.y[which], norms[which])
+        rate = 0.45 if step is None else min(0.9, max(0.2, moved / step))
+        step, reach = moved, 1.25 * moved / (1 - rate)  # how far theta may yet go
+        level = levels[-1] if levels else _Level(None, 0.0, None, 0, None, None, norms)
+        inside, which = _near(r, h - level.inside, threshold, reach * level.norms)
+        if 2 * len(which) <= len(r) and which.size * rows.d * 8 <= room:
+            if levels:
+                found = (level.which[which], level.inside + inside, level.X[which], level.y[which])
             else:
-                found = (level.inside + inside, level.X[which], level.y[which], level.norms[which])
-                which = level.which[which]
-            levels.append(_Level(theta, radius, which, *found))
+                found = (which, inside, rows.at(which), rows.y[which])
+            levels.append(_Level(theta, reach, *found, level.norms[which]))
         theta = new
         while levels and np.linalg.norm(scale * (theta - levels[-1].centre)) > levels[-1].radius:
             levels.pop()
+        if levels:
+            level = levels[-1]
+            r = np.abs(level.y - level.X @ theta)
+            chosen, threshold = _select(r, h - level.inside)
+            turned = level.which[chosen != kept[level.which]]
+        else:
+            r = _residuals(rows, theta)
+            chosen, threshold = _select(r, h, threshold)
+            turned = np.flatnonzero(chosen != kept)
+        normal.turn(kept, turned)
     if not converged:
-        theta, *_, objective = _settle(rows, normal, kept, h, True, guess)
-    return TrimmedFit(theta, kept, objective, guess, tuple(path), steps, converged, "")
+        theta, objective, _, threshold, _ = _settle(rows, normal, theta, kept, h, threshold)
+    return TrimmedFit(theta, kept, objective, threshold, tuple(path), len(path), converged, "")
 
 
 def _concentrate_weighted(rows: _Rows, theta, max_iter: int) -> TrimmedFit:
@@ -481,70 +478,96 @@ def _first_pass(rows, normal, theta, scale, h, guess):
     for part in rows.blocks():
         X, y = rows.at(part), rows.y[part]
         np.abs(np.subtract(y, X @ theta, out=r[part]), out=r[part])
-        norms[part] = np.sqrt((X * X) @ weights)
+        norms[part] = np.sqrt(np.square(X) @ weights)
         if guess is not None:
             below = r[part] < guess
             normal.add(np.compress(below, X, axis=0), y[below])
-    kept = _smallest_near(r, h, guess)
+    if not np.isfinite(r).all():
+        raise ValueError("NaN, infinity or overflow in X or y: drop or mend these samples first")
+    chosen, threshold = _select(r, h, guess)
     if guess is None:
+        kept = chosen
         normal.set_to(kept)
     else:
-        below = r < guess
-        if not normal.change(np.flatnonzero(kept & ~below), np.flatnonzero(below & ~kept)):
-            normal.set_to(kept)
-    return kept, norms, r
+        kept = r < guess
+        normal.turn(kept, np.flatnonzero(chosen != kept))
+    return r, norms, kept, threshold
 
 
-def _smallest_near(r, k: int, guess: float | None):
-    """Mask of the k smallest values, by partition of those near a guess where it is good."""
+def _select(r, k: int, guess: float | None = None):
+    """Mask of the k smallest values and the largest of them; by partition of those near a guess that is good."""
     if guess is not None:
         low, high = r < 0.9 * guess, r <= 1.1 * guess
-        certain = int(low.sum())
-        if certain < k <= int(high.sum()):
+        certain = int(np.count_nonzero(low))
+        if certain < k <= int(np.count_nonzero(high)):
             near = np.flatnonzero(high & ~low)
-            low[near] = _smallest(r[near], k - certain)
-            return low
-    return _smallest(r, k)
+            chosen, threshold = _select(r[near], k - certain)
+            low[near] = chosen
+            return low, threshold
+    if not k:
+        return np.zeros(len(r), bool), 0.0
+    chosen = _smallest(r, k)
+    return chosen, float(r[chosen].max())
 
 
-def _settle(rows, normal, kept, h, exact, guess):
-    """Fit the kept set from scratch, and see in a full pass whether it is a fixed point."""
-    normal.set_to(kept)
-    theta = normal.solve(kept)
-    r = _residuals(rows, theta)
-    objective = float((r[kept] ** 2).sum())
-    chosen = _smallest_near(r, h, guess)
-    entering, leaving = np.flatnonzero(chosen & ~kept), np.flatnonzero(kept & ~chosen)
-    gain = float((r[leaving] ** 2).sum() - (r[entering] ** 2).sum())
-    if exact or gain <= 1e-12 * objective:  # ties, or what rounding makes of them
-        return theta, kept, True, objective
-    normal.change(entering, leaving)
-    return theta, chosen, False, objective
+def _settle(rows, normal, theta, kept, h, threshold):
+    """Fit the kept set once more from the samples themselves, and see in a full pass what it should still change.
+
+    The normal equations may carry what adding and removing has left of larger numbers. Their residual, taken
+    anew, corrects that; where the correction is not tiny, they are built from scratch and it is taken again.
+    """
+    for attempt in range(4):
+        r, gradient = np.empty(rows.n), np.zeros(rows.d)
+        for part in rows.blocks():
+            X = rows.at(part)
+            np.subtract(rows.y[part], X @ theta, out=r[part])
+            gradient += X.T @ (r[part] * kept[part])
+        correction = _cholesky(normal.A, gradient)
+        if correction is None:
+            if attempt:
+                break
+            theta = _minimum_norm(rows.at(kept), rows.y[kept], rows.ones)
+            continue
+        theta = theta + correction
+        if attempt and np.abs(correction).max() <= 1e-9 * np.abs(theta).max():
+            break
+        if np.abs(correction).max() <= 1e-12 * np.abs(theta).max():
+            break
+        if not attempt:
+            normal.set_to(kept)
+    r = np.abs(r, out=r)
+    chosen, threshold = _select(r, h, threshold)
+    turned = np.flatnonzero(chosen != kept)
+    objective = float(np.square(r, where=kept, out=np.zeros_like(r)).sum())
+    gain = float(r[turned] ** 2 @ np.where(kept[turned], 1.0, -1.0))
+    if gain <= 1e-12 * objective:  # ties, or what rounding makes of them
+        turned = turned[:0]
+    return theta, objective, r, threshold, turned
 
 
 def _near(r, k, threshold, slack):
-    """Which samples may be among the k smallest for some theta within reach; None where too many may.
+    """Which samples may be among the k smallest for some theta within reach.
 
     ``slack`` bounds how much each residual can change. Returns how many are certainly among them, and the
     indices of those that are certainly neither in nor out.
     """
     slack = slack * (1 + 1e-6) + 1e-13 * threshold  # the norms are in single precision
-    most = 2 * float(slack.max(initial=0.0))
-    where = np.flatnonzero(np.abs(r - threshold) <= most)  # the others are certain
-    if len(where) == len(r) > 1000 and np.count_nonzero(np.abs(r - threshold) <= slack) > len(r) // 2:
-        return None
-    below = int(np.count_nonzero(r < threshold - most))
-    r, slack = r[where], slack[where]
-    low = np.partition(r - slack, k - below - 1)[k - below - 1]
-    high = np.partition(r + slack, k - below - 1)[k - below - 1]
-    inside = r + slack < low
-    which = where[~inside & (r - slack <= high)]
-    return (below + int(inside.sum()), which) if 2 * len(which) <= len(slack) or len(which) < k // 2 else None
+    most = float(slack.max(initial=0.0))
+    low, high = r - slack, r + slack
+    least, most = _smallest_of(low, k, threshold - most, threshold), _smallest_of(high, k, threshold, threshold + most)
+    inside = high < least
+    return int(np.count_nonzero(inside)), np.flatnonzero(~inside & (low <= most))
+
+
+def _smallest_of(values, k: int, low: float, high: float) -> float:
+    """The k-th smallest value, known to lie in [low, high]."""
+    below = values < low
+    return np.partition(values[~below & (values <= high)], (at := k - 1 - int(np.count_nonzero(below))))[at]
 
 
 def _residuals(rows: _Rows, theta) -> np.ndarray:
     """Absolute residuals of all samples: (n,)."""
     r = np.empty(rows.n)
     for part in rows.blocks():
-        np.subtract(rows.y[part], rows.at(part) @ theta, out=r[part])
-    return np.abs(r, out=r)
+        np.abs(np.subtract(rows.y[part], rows.at(part) @ theta, out=r[part]), out=r[part])
+    return r
