@@ -18,7 +18,7 @@ subsamples; Hubert, Rousseeuw & Verdonck 2012 for the deterministic starts.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import combinations, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,8 @@ from scipy.special import ndtri
 from .trimming import _smallest, n_kept
 
 __all__ = ["TrimmedFit", "least_trimmed_squares"]
+
+MANY = 500  # elemental subsets at most, as FAST-LTS has it
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,9 @@ def least_trimmed_squares(
     start : array, shape (d,), optional
         theta_0, for Algorithm 1 itself from there: no other start.
     n_starts : int, at least 1, optional
-        How many starts: least squares, five robust ones that are not random, then elemental subsets, which are. None:
-        as many subsets as make a clean one likely, at most 500, and none where even 500 would not.
+        How many starts: least squares, five robust ones that are not random, then elemental subsets: all of them where
+        they are at most 500, else random ones. None: 500 for small data; otherwise as many as make a clean one
+        all but certain, at most 500, and none where even 500 would hardly hold one.
     max_iter : int, at least 1
         Concentration steps at most, from each start.
     random_state : int
@@ -327,12 +330,19 @@ def _starts(X, y, weights, h, ones, sparing, random) -> Iterator:
     n, d = X.shape
     if n <= d:
         return
-    clean = (h / weights.sum()) ** d  # chance that an elemental subset has none of the samples to be dropped
-    needed = math.log(0.001) / math.log1p(-clean) if clean < 1 else 1
-    if sparing and clean * 500 < 5:
-        return
-    for _ in range(min(500, math.ceil(needed)) if sparing else 10**9):
-        some = random.choice(n, d, replace=False)
+    if math.comb(n, d) <= MANY:
+        subsets = (list(some) for some in combinations(range(n), d))
+    else:
+        clean = (h / weights.sum()) ** d  # chance that an elemental subset has none of the samples to be dropped
+        enough = math.ceil(math.log(0.001) / math.log1p(-clean)) if clean < 1 else 1
+        if not sparing:
+            number = 10**9  # as many as are asked for
+        elif X.size <= 10_000:
+            number = MANY  # they cost little
+        else:
+            number = min(MANY, enough) if clean * MANY >= 5 else 0
+        subsets = (random.choice(n, d, replace=False) for _ in range(number))
+    for some in subsets:
         yield "elemental", _minimum_norm(X[some], y[some], ones)
 
 
@@ -553,16 +563,19 @@ def _near(r, k, threshold, slack):
     """
     slack = slack * (1 + 1e-6) + 1e-13 * threshold  # the norms are in single precision
     most = float(slack.max(initial=0.0))
-    low, high = r - slack, r + slack
-    least, most = _smallest_of(low, k, threshold - most, threshold), _smallest_of(high, k, threshold, threshold + most)
-    inside = high < least
-    return int(np.count_nonzero(inside)), np.flatnonzero(~inside & (low <= most))
+    bound = r - slack  # one buffer for both bounds: memory counts where samples are many
+    least = _smallest_of(bound, k, threshold - most, threshold)
+    inside = np.add(r, slack, out=bound) < least
+    most = _smallest_of(bound, k, threshold, threshold + most)
+    outside = np.subtract(r, slack, out=bound) > most
+    return int(np.count_nonzero(inside)), np.flatnonzero(~(inside | outside))
 
 
 def _smallest_of(values, k: int, low: float, high: float) -> float:
     """The k-th smallest value, known to lie in [low, high]."""
     below = values < low
-    return np.partition(values[~below & (values <= high)], (at := k - 1 - int(np.count_nonzero(below))))[at]
+    at = k - 1 - int(np.count_nonzero(below))
+    return np.partition(values[~below & (values <= high)], at)[at]
 
 
 def _residuals(rows: _Rows, theta) -> np.ndarray:

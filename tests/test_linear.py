@@ -1,16 +1,111 @@
 """Simulated data, gradient steps, and least trimmed squares against known truths."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
 
-from itlm import iterate
-from itlm.linear import OUTPUTS, least_trimmed_squares, simulate
+from itlm import iterate, n_kept
+from itlm.linear import LINKS, OUTPUTS, gradient_step, largest_step, least_trimmed_squares, simulate
+
+
+def least_squares(X, y):
+    return np.linalg.lstsq(X, y, rcond=None)[0]
+
+
+def algorithm_1(X, y, alpha, start, rounds=200):
+    """The rounds of the method, from the core alone."""
+    return list(
+        iterate(
+            lambda theta: (y - X @ theta) ** 2,
+            lambda theta, kept, t: least_squares(X[kept], y[kept]),
+            start, alpha, rounds, stop_at_fixed_point=True,
+        )
+    )  # fmt: skip
+
+
+# simulated data
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("outputs", OUTPUTS)
+def test_clean_samples_follow_the_model_and_bad_ones_do_not(outputs, link):
+    data = simulate(4000, 7, 0.7, 0.0, outputs, link, seed=2)
+    assert data.is_bad.sum() == 4000 - n_kept(4000, 0.7)
+    right = np.isclose(data.y, LINKS[link].value(data.X @ data.theta), rtol=1e-12)
+    assert right[~data.is_bad].all() and right[data.is_bad].mean() < (0.7 if link == "leaky" else 0.01)
+    assert abs(np.linalg.norm(data.theta) - 1) < 1e-12
+    again = simulate(4000, 7, 0.7, 0.0, outputs, link, seed=2)
+    assert np.array_equal(again.X, data.X) and np.array_equal(again.y, data.y)
+
+
+def test_a_mixture_has_its_components_in_equal_parts():
+    data = simulate(1000, 5, 0.4, 0.0, "mixture", components=4)
+    on = np.isclose(data.y[:, None], data.X @ data.components.T)
+    assert data.components.shape == (4, 5) and on.sum(0).tolist() == [400, 200, 200, 200]
+
+
+def test_noise_has_its_standard_deviation():
+    data = simulate(20000, 3, 1.0, 0.3)
+    assert abs((data.y - data.X @ data.theta).std() - 0.3) < 0.01 and not data.is_bad.any()
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a_links_slope_is_its_derivative_and_lies_in_its_range(link):
+    omega, u = LINKS[link], np.linspace(-5, 5, 1000)
+    assert np.allclose((omega.value(u + 1e-6) - omega.value(u - 1e-6)) / 2e-6, omega.slope(u), atol=1e-4)
+    assert omega.low - 1e-12 <= omega.slope(u).min() and omega.slope(u).max() <= omega.high + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"outputs": "odd"}, "outputs must be one of random, mixture"),
+        ({"link": "probit"}, "link must be one of identity, leaky, wavy, got 'probit'"),
+        ({"n": 0}, "n must be a whole number of at least 1, got 0"),
+        ({"sigma": -1}, "sigma must be 0 or more, got -1"),
+        ({"alpha_star": 1.2}, r"alpha must be in \(0, 1\], got 1.2"),
+        ({"components": 1}, "components must be a whole number of at least 2, got 1"),
+    ],
+)
+def test_simulations_out_of_range_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        simulate(**{"n": 10, "d": 2, "alpha_star": 0.8, "sigma": 0.1, **change})
+
+
+# gradient steps
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a_gradient_step_follows_the_gradient(link):
+    data, omega = simulate(50, 4, 0.8, 0.1, link=link), LINKS[link]
+    kept, theta, step = np.arange(50) < 30, np.array([0.3, -0.2, 0.5, 0.1]), 1e-6
+    loss = lambda t: 0.5 * ((omega.value(data.X[kept] @ t) - data.y[kept]) ** 2).mean()  # noqa: E731
+    slope = np.array([(loss(theta + h) - loss(theta - h)) / 2e-5 for h in 1e-5 * np.eye(4)])
+    assert np.allclose((theta - gradient_step(data.X, data.y, theta, kept, step, link)) / step, slope, atol=1e-5)
+
+
+def test_beyond_the_largest_step_gradient_descent_diverges_and_below_it_converges():
+    data = simulate(200, 3, 1.0, 0.0)
+    kept = np.ones(200, bool)
+    for factor, converges in ((0.99, True), (2.2, False)):
+        theta = np.zeros(3)
+        for _ in range(2000):
+            theta = gradient_step(data.X, data.y, theta, kept, factor * largest_step(data.X, kept))
+            if not np.linalg.norm(theta) < 1e6:
+                break
+        assert (np.linalg.norm(theta - data.theta) < 1e-9) == converges
+
+
+# least trimmed squares: known truths
 
 
 def test_the_solver_finds_the_proved_optimum_of_small_sets():
-    for seed in range(5):
+    for seed in range(10):
         random = np.random.default_rng(seed)
         X, y = random.standard_normal((12, 2)), random.standard_normal(12)
         sets = (list(chosen) for chosen in itertools.combinations(range(12), 8))
@@ -21,13 +116,176 @@ def test_the_solver_finds_the_proved_optimum_of_small_sets():
 @pytest.mark.parametrize("outputs", OUTPUTS)
 def test_the_fused_solver_takes_algorithm_1s_steps(outputs):
     data = simulate(20000, 6, 0.75, 0.1, outputs, seed=3)
-    start = np.linalg.lstsq(data.X, data.y, rcond=None)[0]
-    *_, plain = iterate(
-        lambda theta: (data.y - data.X @ theta) ** 2,
-        lambda theta, kept, t: np.linalg.lstsq(data.X[kept], data.y[kept], rcond=None)[0],
-        start, 0.7, 200, stop_at_fixed_point=True,
-    )  # fmt: skip
+    start = least_squares(data.X, data.y)
+    plain = algorithm_1(data.X, data.y, 0.7, start)
     fit = least_trimmed_squares(data.X, data.y, 0.7, start=start)
-    assert fit.converged and (fit.kept == plain.kept).all()
-    assert np.allclose(fit.coef, plain.theta, rtol=1e-9, atol=1e-12)
+    assert fit.converged and (fit.kept == plain[-1].kept).all()
+    assert np.allclose(fit.coef, plain[-1].theta, rtol=1e-9, atol=1e-12)
+    assert np.allclose(fit.path, [step.objective for step in plain], rtol=1e-9)
     assert (np.diff(fit.path) <= 1e-9 * fit.path[0]).all()
+
+
+def test_torrents_iterates_are_ours():
+    data = simulate(500, 5, 0.8, 0.1, "sign_flip", seed=1)
+    kept, thetas = np.ones(500, bool), []
+    for _ in range(6):  # TORRENT-FC (Bhatia, Jain & Kar 2015): fully corrective, hard thresholding
+        thetas.append(least_squares(data.X[kept], data.y[kept]))
+        kept = np.zeros(500, bool)
+        kept[np.argsort(np.abs(data.y - data.X @ thetas[-1]))[:375]] = True
+    ours = algorithm_1(data.X, data.y, 0.75, thetas[0], rounds=5)
+    assert all(np.allclose(step.theta, theta) for step, theta in zip(ours, thetas, strict=False))
+
+
+def test_a_clean_gaussian_step_contracts_as_the_theory_has_it():
+    alpha, random = 0.8, np.random.default_rng(0)
+    z = np.sqrt(stats.chi2.ppf(alpha, 1))
+    T = alpha - 2 * z * stats.norm.pdf(z)  # E z^2 over the smallest alpha-part of z^2
+    X, noise = random.standard_normal((400_000, 2)), random.standard_normal(400_000)
+    move = np.array([0.05, 0.0])
+    ends = [least_trimmed_squares(X, noise, alpha, start=sign * move, max_iter=1).coef for sign in (1, -1)]
+    assert abs((ends[0] - ends[1])[0] / 0.1 - (1 - T / alpha)) < 0.01
+
+
+def test_numbers_that_cancel_leave_nothing_behind():
+    random = np.random.default_rng(0)
+    X, truth = random.standard_normal((500, 3)), np.array([1.0, -2.0, 3.0])
+    y = X @ truth + 0.01 * random.standard_normal(500)
+    X[:50] *= 1e9  # a lever that the first steps keep, and the last must not feel
+    fit = least_trimmed_squares(X, y, 0.85, start=np.zeros(3))
+    assert np.allclose(fit.coef, least_squares(X[fit.kept], y[fit.kept]), rtol=1e-9)
+    assert np.allclose(least_trimmed_squares(X, y, 0.85).coef, truth, atol=0.01)
+
+
+@given(st.integers(0, 1000), st.sampled_from([1, 3]), st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_more_than_h_samples_on_a_plane_are_fitted_exactly(seed, d, ones):
+    random = np.random.default_rng(seed)
+    X, truth = random.standard_normal((40, d)), random.standard_normal(d)
+    y = X @ truth + 2.5 * ones
+    y[:8] += 10 * random.standard_normal(8)
+    fit = least_trimmed_squares(X, y, 0.6, fit_intercept=ones)
+    assert np.allclose(fit.coef[:d], truth, atol=1e-9) and fit.converged and fit.threshold < 1e-9
+    assert not fit.kept[:8].any() and fit.kept.sum() == 24
+
+
+# properties
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_equivariance(seed):
+    random = np.random.default_rng(seed)
+    data = simulate(300, 3, 0.8, 0.2, "sign_flip", seed=seed)
+    X, y = data.X, data.y
+    A, b, c = random.standard_normal((3, 3)), random.standard_normal(3), 3.7
+    plain = least_trimmed_squares(X, y, 0.75, n_starts=1)
+    for moved, back in (
+        (least_trimmed_squares(X, y + X @ b, 0.75, n_starts=1), lambda coef: coef - b),
+        (least_trimmed_squares(X, c * y, 0.75, n_starts=1), lambda coef: coef / c),
+        (least_trimmed_squares(X @ A, y, 0.75, n_starts=1), lambda coef: A @ coef),
+    ):
+        assert (moved.kept == plain.kept).all()
+        assert np.allclose(back(moved.coef), plain.coef, rtol=1e-9, atol=1e-9 * np.linalg.cond(A))
+
+
+@given(st.integers(0, 1000), st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_whole_weights_equal_repetition(seed, ones):
+    random = np.random.default_rng(seed)
+    X, y = random.standard_normal((30, 2)), random.standard_normal(30)
+    weights = random.integers(0, 4, 30)
+    weighted = least_trimmed_squares(X, y, 0.7, weights=weights, fit_intercept=ones)
+    times = np.repeat(np.arange(30), weights)
+    repeated = least_trimmed_squares(X[times], y[times], 0.7, fit_intercept=ones)
+    assert np.isclose(weighted.objective, repeated.objective, rtol=1e-9)
+    assert np.allclose(weighted.coef, repeated.coef)
+
+
+def test_an_intercept_is_a_column_of_ones():
+    data = simulate(400, 3, 0.8, 0.1, seed=5)
+    y = data.y + 4
+    with_ones = np.column_stack([data.X, np.ones(400)])
+    start = least_squares(with_ones, y)
+    ours = least_trimmed_squares(data.X, y, 0.75, fit_intercept=True, start=start)
+    assert np.allclose(ours.coef, least_trimmed_squares(with_ones, y, 0.75, start=start).coef, rtol=1e-9)
+    assert abs(ours.coef[-1] - 4) < 0.05
+
+
+def test_robust_starts_resist_levers_that_catch_least_squares():
+    data = simulate(1000, 5, 0.8, 0.1, "leverage", seed=1)
+    caught = least_trimmed_squares(data.X, data.y, 0.75, n_starts=1)
+    free = least_trimmed_squares(data.X, data.y, 0.75)
+    assert np.linalg.norm(caught.coef - data.theta) > 0.5 and caught.kept[data.is_bad].any()
+    assert np.linalg.norm(free.coef - data.theta) < 0.05 and not free.kept[data.is_bad].any()
+
+
+def test_fewer_samples_than_coefficients_give_the_smallest_solution():
+    random = np.random.default_rng(0)
+    X, y = random.standard_normal((8, 20)), random.standard_normal(8)
+    fit = least_trimmed_squares(X, y, 0.75)
+    assert fit.objective < 1e-20 and np.allclose(fit.coef, np.linalg.pinv(X[fit.kept]) @ y[fit.kept])
+
+
+def test_dependent_columns_are_no_obstacle():
+    data = simulate(500, 3, 0.8, 0.1, seed=1)
+    X = np.column_stack([data.X, data.X[:, 0], np.zeros(500)])
+    fit, plain = least_trimmed_squares(X, data.y, 0.75), least_trimmed_squares(data.X, data.y, 0.75)
+    assert np.isclose(fit.objective, plain.objective, rtol=1e-6) and fit.coef[4] == 0
+    assert np.isclose(fit.coef[0], fit.coef[3]) and np.isclose(fit.coef[0] + fit.coef[3], plain.coef[0], rtol=1e-3)
+
+
+# many samples
+
+
+def test_a_memory_map_is_read_in_blocks_and_gives_the_same(tmp_path):
+    data = simulate(200_000, 8, 0.8, 0.1, seed=1)
+    np.save(tmp_path / "X.npy", data.X)
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    plain = least_trimmed_squares(data.X, data.y, 0.75, n_starts=1)
+    tracemalloc.start()
+    mapped = least_trimmed_squares(X, data.y, 0.75, n_starts=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (mapped.kept == plain.kept).all() and np.allclose(mapped.coef, plain.coef, rtol=1e-12)
+    assert peak <= 40 * 200_000 + 2**23  # 40 bytes a sample, and a few blocks
+
+
+def test_a_single_precision_matrix_is_fitted_in_double():
+    data = simulate(3000, 4, 0.8, 0.1)
+    X = data.X.astype(np.float32)
+    assert np.allclose(
+        least_trimmed_squares(X, data.y, 0.75).coef, least_trimmed_squares(X.astype(float), data.y, 0.75).coef
+    )
+
+
+# bad input
+
+X, Y = np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"X": X[:, 0]}, r"X must have shape \(n, d\), both at least 1, got \(6,\)"),
+        ({"y": Y[:5]}, r"y must have shape \(6,\), one output a sample, got \(5,\)"),
+        ({"X": np.where(X == 4, np.nan, X)}, "X has NaN or infinity: drop or mend these samples first"),
+        ({"y": np.where(Y == 2, np.inf, Y)}, "y has NaN or infinity"),
+        ({"X": X.astype(complex)}, "X must be real numbers, got dtype complex128"),
+        ({"alpha": 0}, r"alpha must be in \(0, 1\], got 0"),
+        ({"weights": -Y}, "weights must be finite, 0 or more and not all 0"),
+        ({"weights": Y[:3]}, r"weights must have shape \(6,\), one a sample, got \(3,\)"),
+        ({"n_starts": 0}, "n_starts must be a whole number of at least 1, got 0"),
+        ({"max_iter": 1.5}, "max_iter must be a whole number of at least 1, got 1.5"),
+        ({"start": [1.0]}, r"start must have shape \(2,\), one value a coefficient, got \(1,\)"),
+    ],
+)
+def test_faults_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        least_trimmed_squares(**{"X": X, "y": Y, "alpha": 0.7, **change})
+
+
+def test_broken_values_among_many_samples_are_found_too():
+    data = simulate(300_000, 4, 1.0, 0.1)
+    data.X[123_456, 2] = np.nan
+    with pytest.raises(ValueError, match="NaN, infinity or overflow in X or y"):
+        least_trimmed_squares(data.X, data.y, 0.9, n_starts=1)
