@@ -18,7 +18,7 @@ subsamples; Hubert, Rousseeuw & Verdonck 2012 for the deterministic starts.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations, islice
+from itertools import combinations, islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -100,7 +100,7 @@ def least_trimmed_squares(
         theta_0, for Algorithm 1 itself from there: no other start.
     n_starts : int, at least 1, optional
         How many starts: least squares, five robust ones that are not random, then elemental subsets: all of them where
-        they are at most 500, else random ones. None: 500 for small data; otherwise as many as make a clean one
+        they are at most 500 (and all with a sample more), else random ones. None: 500 for small data; otherwise as many as make a clean one
         all but certain, at most 500, and none where even 500 would hardly hold one.
     max_iter : int, at least 1
         Concentration steps at most, from each start.
@@ -320,7 +320,8 @@ def _compete(rows: _Rows, n_starts, random) -> list:
         r = np.abs(y - X @ theta)
         found.append((float(_kept_mass(r, weights, rows.h) @ r**2), name, theta))
     found.sort(key=lambda start: start[0])
-    return [(name, theta) for _, name, theta in found[: 10 if X.size < 50_000 else 3]]
+    distinct = [b for a, b in pairwise([(-1.0,), *found]) if b[0] > a[0] * (1 + 1e-9)]
+    return [(name, theta) for _, name, theta in distinct[: 10 if X.size < 50_000 else 3]]
 
 
 def _starts(X, y, weights, h, ones, sparing, random) -> Iterator:
@@ -331,7 +332,8 @@ def _starts(X, y, weights, h, ones, sparing, random) -> Iterator:
     if n <= d:
         return
     if math.comb(n, d) <= MANY:
-        subsets = (list(some) for some in combinations(range(n), d))
+        sizes = [size for size in (d, d + 1) if math.comb(n, size) <= 4 * MANY]
+        subsets = (list(some) for size in sizes for some in combinations(range(n), size))
     else:
         clean = (h / weights.sum()) ** d  # chance that an elemental subset has none of the samples to be dropped
         enough = math.ceil(math.log(0.001) / math.log1p(-clean)) if clean < 1 else 1
