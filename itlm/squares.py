@@ -99,9 +99,10 @@ def least_trimmed_squares(
     start : array, shape (d,), optional
         theta_0, for Algorithm 1 itself from there: no other start.
     n_starts : int, at least 1, optional
-        How many starts: least squares, five robust ones that are not random, then elemental subsets: all of them where
-        they are at most 500 (and all with a sample more), else random ones. None: 500 for small data; otherwise as many as make a clean one
-        all but certain, at most 500, and none where even 500 would hardly hold one.
+        How many starts: least squares, five robust ones that are not random, then elemental subsets. Of these all
+        are taken where they are at most 500 (and all with one sample more), else random ones. None: 500 of
+        them for small data; otherwise as many as make a clean one all but certain, at most 500, and none where
+        even 500 would hardly hold one.
     max_iter : int, at least 1
         Concentration steps at most, from each start.
     random_state : int

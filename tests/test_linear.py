@@ -189,7 +189,7 @@ def test_equivariance(seed):
 
 
 @given(st.integers(0, 1000), st.booleans())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_whole_weights_equal_repetition(seed, ones):
     random = np.random.default_rng(seed)
     X, y = random.standard_normal((30, 2)), random.standard_normal(30)
