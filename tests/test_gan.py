@@ -152,6 +152,12 @@ def test_scoring_statistics_are_those_of_the_real_images():
     assert torch.allclose(norm.running_mean, seen[0].mean((0, 2, 3)), atol=1e-3)
 
 
+def test_the_papers_scale_runs_with_less_data():
+    config = gan.Config(scale="paper", pair="mnist5k-textures", n=256, epochs=1, rounds=1)
+    assert config.resolved().width == 64 and config.resolved().batch == 128
+    assert [step.t for step in gan.rounds(config)] == [0, 1]
+
+
 # what the images are worth
 
 
