@@ -1,0 +1,680 @@
+"""Trimmed fits as scikit-learn estimators: they go wherever scikit-learn's own do.
+
+    TrimmedRegressor(0.75).fit(X, y)                            least trimmed squares, reweighted
+    TrimmedEstimator(LogisticRegression(), 0.7).fit(X, y)       Algorithm 1 around any estimator
+
+Both call alpha ``support_fraction``, scikit-learn's own word. They differ in what they promise. `TrimmedRegressor`
+searches from many starts and so resists bad features too; `TrimmedEstimator` takes Algorithm 1's steps from the
+fit to all samples, for any model that has a loss.
+
+Source: Shen & Sanghavi, ICML 2019, Section 4; Rousseeuw & Leroy 1987 for reweighting. The finite-sample factors
+of the scale are ours, from ``tools/calibrate_scale.py``.
+"""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.special import ndtr, ndtri, xlogy
+from sklearn.base import (
+    BaseEstimator,
+    MetaEstimatorMixin,
+    RegressorMixin,
+    clone,
+    is_classifier,
+    is_regressor,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import _safe_indexing, assert_all_finite, check_random_state, get_tags, indexable
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    has_fit_parameter,
+    validate_data,
+)
+
+from .squares import _kept_mass, _least_squares, _minimum_norm, _Normal, _residuals, _Rows, least_trimmed_squares
+from .trimming import _as_losses, _shares, iterate, n_kept
+
+__all__ = ["TrimmedRegressor", "TrimmedEstimator"]  # the order of the API page
+
+_CUT = 2.5  # robust scales from which a residual is rejected: the root of chi-squared's .9875 quantile
+_ROUNDING = 1e-11  # relative to what a residual is the difference of
+_SEPARATED = 5e-4  # mean log-loss of kept samples: below it solvers stop, by tolerance, where classes are separable
+
+
+class TrimmedRegressor(RegressorMixin, BaseEstimator):
+    """Linear regression by least trimmed squares, then least squares without the outliers.
+
+    Minimises the sum of the h smallest squared residuals over coefficients and samples (the trimmed-loss estimator
+    for squared loss), by Algorithm 1 from several starts. Bad samples may be bad in y or in X.
+
+    Parameters
+    ----------
+    support_fraction : float in (0, 1] or "breakdown", default 0.75
+        Fraction kept (alpha in the paper): ``h = floor(support_fraction n)``. It should not exceed the clean
+        fraction. ``"breakdown"`` keeps ``floor((n + p + 1) / 2)``, p the number of coefficients with the intercept,
+        which withstands the most outliers.
+    n_starts : int, at least 1, optional
+        Starts of the search, as for `least_trimmed_squares`; 1 is least squares alone, which bad features mislead.
+    reweight : bool, default True
+        Then fit least squares to all samples whose residual is at most 2.5 raw scales (on clean Gaussian data
+        98.8 % of them), which wins back the efficiency that trimming costs.
+    fit_intercept : bool, default True
+        Whether to fit an intercept, which does not count in minimum norms.
+    max_iter : int, at least 1, default 500
+        Concentration steps at most, from each start.
+    random_state : int, RandomState or None, default None
+        Of subsamples and random starts.
+
+    Attributes
+    ----------
+    coef_ : array, shape (n_features,)
+        theta, in units of y over those of X.
+    intercept_ : float
+        0.0 without ``fit_intercept``.
+    inlier_mask_ : array of bool, shape (n,)
+        The samples that ``coef_`` was fitted to; S where ``reweight`` is False.
+    scale_ : float
+        Estimate of the standard deviation of the clean samples' noise, in units of y: consistent at the Gaussian,
+        corrected for n and p. 0 where the inliers lie on one plane.
+    raw_coef_, raw_intercept_, raw_inlier_mask_, raw_scale_
+        The same before reweighting; ``raw_inlier_mask_`` is S, h samples.
+    objective_ : float
+        The trimmed loss: sum of the kept samples' squared raw residuals.
+    objective_path_ : array
+        The objective step by step; it never rises.
+    n_iter_ : int
+        Steps on all samples, of the start that won.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : array, shape (n_features_in_,)
+        Their names, where X has names that are all strings.
+
+    Warns
+    -----
+    UserWarning
+        If h is at most the number of coefficients: every selection can then be fitted exactly.
+    ConvergenceWarning
+        If ``max_iter`` steps did not reach a fixed point.
+
+    Notes
+    -----
+    Where more than h samples lie on one plane, that plane is the fit, and the inliers are the samples on it.
+
+    Residuals of kept samples are too small for two reasons: the large ones are cut off, and the fit follows what it
+    keeps. With a = h/n and q the Gaussian quantile that keeps the fraction a in (-q, q), the mean kept square tends to
+    (m / a) sigma^2, m = a - 2 q phi(q), which corrects for the first; to first order the second takes away the
+    share p / (n m), far more than p / h. For small n/p the factor was fitted to simulations. It is meant for
+    n of at least 5 p and trimming at least down to one half.
+    """
+
+    def __init__(
+        self,
+        support_fraction=0.75,
+        *,
+        n_starts=None,
+        reweight=True,
+        fit_intercept=True,
+        max_iter=500,
+        random_state=None,
+    ):
+        self.support_fraction = support_fraction
+        self.n_starts = n_starts
+        self.reweight = reweight
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.random_state = random_state
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit to data of which some is bad.
+
+        Parameters
+        ----------
+        X : array or data frame, shape (n, n_features)
+            Features.
+        y : array, shape (n,)
+            Outputs.
+        sample_weight : array, shape (n,), optional
+            How many samples each row stands for, 0 or more. Trimming is by weighted mass and n is the sum of the
+            weights, so that whole weights equal repetition (in the random starts: up to 1000 rows). Weights are
+            counts: for weights in other units, make them sum to the number of samples.
+
+        Returns
+        -------
+        TrimmedRegressor
+            self.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or data or weights are not finite, of the wrong shape, or keep nothing.
+        """
+        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True, ensure_min_samples=2)
+        y = y.astype(np.float64, copy=False)
+        _check_whole(self.max_iter, "max_iter")
+        if self.n_starts is not None:
+            _check_whole(self.n_starts, "n_starts")
+        counted, weights = _check_weights(sample_weight, X)
+        if counted is not None:
+            X, y = X[counted], y[counted]
+        n, p = len(y) if weights is None else float(weights.sum()), X.shape[1] + bool(self.fit_intercept)
+        if isinstance(self.support_fraction, str) and self.support_fraction == "breakdown":
+            h = min(n, (n + p + 1) // 2)
+        else:
+            h = _n_kept(n, self.support_fraction)
+        if h <= p:
+            warnings.warn(
+                f"support_fraction={self.support_fraction!r} keeps {h:g} of {n:g} samples, for {p} coefficients: any "
+                "selection can be fitted exactly, so that trimming tells nothing; use more samples, fewer features or "
+                "a larger support_fraction" + ("" if weights is None else " (sample_weight counts samples)"),
+                stacklevel=2,
+            )
+        found = least_trimmed_squares(
+            X,
+            y,
+            1.0 if h == n else (h + 0.5 * (n == int(n))) / n,  # whole masses are rounded down by the solver
+            weights=weights,
+            fit_intercept=bool(self.fit_intercept),
+            n_starts=self.n_starts,
+            max_iter=self.max_iter,
+            random_state=check_random_state(self.random_state).randint(2**31 - 1),
+        )
+        if not found.converged:
+            warnings.warn(
+                f"no fixed point after max_iter={self.max_iter} steps; raise it", ConvergenceWarning, stacklevel=2
+            )
+        rows = _Rows(X, y, weights, h, bool(self.fit_intercept))
+        plane = _plane(rows, found)
+        if plane is not None:
+            raw, scale = plane, 0.0
+        else:
+            raw, scale = found.coef, np.sqrt(found.objective / h) / _raw_shrinkage(h, n, p)
+        theta, inliers = raw, found.kept
+        self.raw_coef_, self.raw_intercept_ = self._split(raw)
+        self.raw_inlier_mask_, self.raw_scale_ = _in_place(inliers, counted), float(scale)
+        if self.reweight and plane is not None:
+            inliers = _on(rows, plane)
+        elif self.reweight:
+            inliers = _residuals(rows, raw) <= _CUT * scale
+            theta = _fit(rows, inliers)
+            mass = inliers if weights is None else weights * inliers
+            scale = np.sqrt(mass @ _residuals(rows, theta) ** 2 / mass.sum()) / _final_shrinkage(n, p)
+        self.coef_, self.intercept_ = self._split(theta)
+        self.inlier_mask_, self.scale_ = _in_place(inliers, counted), float(scale)
+        self.objective_, self.objective_path_, self.n_iter_ = found.objective, np.array(found.path), found.n_iter
+        return self
+
+    def predict(self, X):
+        """Predict outputs.
+
+        Parameters
+        ----------
+        X : array or data frame, shape (m, n_features)
+            Features.
+
+        Returns
+        -------
+        array, shape (m,)
+            In units of y.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not finite or does not have the features that `fit` saw.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return X @ self.coef_ + self.intercept_
+
+    def _split(self, theta):
+        return (theta[:-1], float(theta[-1])) if self.fit_intercept else (theta, 0.0)
+
+
+def _has(method):
+    """Whether the estimator has a method."""
+    return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
+
+
+class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
+    """Algorithm 1 around any estimator: refit on the samples of smallest loss until they no longer change.
+
+    Begins with the estimator fitted to all samples. Where bad samples have misled that fit beyond repair, so they
+    will the result; `TrimmedRegressor` has better starts.
+
+    Parameters
+    ----------
+    estimator : regressor or classifier
+        Any of scikit-learn's, or a pipeline that ends in one; cloned, never changed.
+    support_fraction : float in (0, 1], default 0.75
+        Fraction kept (alpha in the paper): ``floor(support_fraction n)`` samples.
+    loss : {"auto", "squared", "absolute", "poisson", "log"} or callable, default "auto"
+        What is trimmed by; best what ``estimator`` minimises.
+
+        * ``"squared"``, which regressors have by ``"auto"``, and ``"absolute"``: summed over outputs if many.
+        * ``"poisson"``: deviance, 2 (y log(y / mu) - y + mu). Not the negative log-likelihood: that is smaller for
+          low counts even where they are fitted perfectly, so that trimming would keep the low counts and bias the
+          mean downwards.
+        * ``"log"``, which classifiers have by ``"auto"``: - log of the predicted probability of the sample's class.
+        * ``callable(y, prediction) -> (n,)``: ``prediction`` is that of ``predict_proba`` where the estimator is a
+          classifier that has it, else that of ``predict``.
+    groups : {"classes"} or None, default "classes"
+        For classifiers, ``"classes"`` trims within each class, which keeps its share and so cannot vanish; None trims
+        all together. Regressors have no classes.
+    max_iter : int, at least 1, default 50
+        Rounds at most.
+    random_state : int, RandomState or None, default None
+        Where given, every ``random_state`` within ``estimator`` is set by it, the same in each round. With None they
+        stay as they are; the fit of an estimator that is random then differs from round to round.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        theta, fitted to the kept samples.
+    inlier_mask_ : array of bool, shape (n,)
+        S: the samples whose loss under ``estimator_`` is smallest.
+    objective_ : float
+        The trimmed loss: sum of the kept samples' losses.
+    objective_path_ : array, shape (n_iter_,)
+        The objective in each round, that of the fit to all samples first.
+    n_iter_ : int
+        Number of rounds, that of the fit to all samples included.
+    classes_ : array, shape (n_classes,)
+        Classifiers only: the labels.
+    n_features_in_ : int
+        Number of features, where X is a table.
+    feature_names_in_ : array, shape (n_features_in_,)
+        Their names, where X has names that are all strings.
+
+    Warns
+    -----
+    UserWarning
+        If the trimming says nothing. Either the estimator fits every sample, bad ones too, without loss. Or a
+        classifier's kept samples have a mean log-loss below 0.0005: they are separable, the loss has no minimum, and
+        the coefficients grow until a penalty or the solver's tolerance stops them. Trimming by log-loss drives
+        classes that overlap to this: it drops just the samples that overlap.
+    ConvergenceWarning
+        If ``max_iter`` rounds did not reach a fixed point.
+    """
+
+    def __init__(
+        self,
+        estimator,
+        support_fraction=0.75,
+        *,
+        loss="auto",
+        groups="classes",
+        max_iter=50,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.support_fraction = support_fraction
+        self.loss = loss
+        self.groups = groups
+        self.max_iter = max_iter
+        self.random_state = random_state
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit to data of which some is bad.
+
+        Parameters
+        ----------
+        X : array, sparse matrix or data frame, shape (n, n_features)
+            Features, of any kind that ``estimator`` takes.
+        y : array, shape (n,) or (n, n_outputs)
+            Outputs or labels.
+        sample_weight : array, shape (n,), optional
+            How many samples each row stands for, 0 or more; ``estimator`` must take weights. Trimming is by weighted
+            mass, so that whole weights equal repetition; the row at the threshold may be kept in part.
+
+        Returns
+        -------
+        TrimmedEstimator
+            self.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range or does not suit the estimator, data or weights are of the wrong shape, or
+            no sample of a class is kept.
+        """
+        self._check_loss()
+        _check_whole(self.max_iter, "max_iter")
+        if self.groups not in ("classes", None):
+            raise ValueError(f"groups must be 'classes' or None, got {self.groups!r}")
+        classifier = is_classifier(self.estimator)
+        validate_data(self, X, y, skip_check_array=True)
+        X, y = indexable(X, y)
+        if classifier or not get_tags(self.estimator).target_tags.multi_output:
+            y = column_or_1d(y, warn=True)
+        if classifier:
+            check_classification_targets(y)
+        else:
+            y = np.asarray(y).astype(np.float64, copy=False)
+        assert_all_finite(y, input_name="y")
+        if not len(y):
+            raise ValueError("X has 0 samples; give at least one")
+        counted, weights = _check_weights(sample_weight, X)
+        if weights is not None and not has_fit_parameter(self.estimator, "sample_weight"):
+            name = type(self.estimator).__name__
+            raise ValueError(f"sample_weight cannot be used: {name} takes none; leave it out, or repeat samples")
+        if counted is not None:
+            X, y = _safe_indexing(X, np.flatnonzero(counted)), y[counted]
+        _n_kept(len(y) if weights is None else weights.sum(), self.support_fraction)
+        seed = None if self.random_state is None else check_random_state(self.random_state).randint(2**31 - 1)
+
+        def refit(mass):
+            kept, some = np.flatnonzero(mass), {} if weights is None else {"sample_weight": mass[mass > 0]}
+            return _seeded(self.estimator, seed).fit(_safe_indexing(X, kept), y[kept], **some)
+
+        def update(_, mass, t):
+            if classifier and len(lost := np.setdiff1d(y, y[mass > 0])):
+                raise ValueError(
+                    f"no sample of class {lost[0]} is kept in round {t}; use groups='classes', or a support_fraction "
+                    f"larger than {self.support_fraction}"
+                )
+            return refit(mass)
+
+        path, before = [], None
+        for model, losses, mass in _rounds(
+            lambda model: self._losses(model, X, y),
+            update,
+            refit(np.ones(len(y), bool) if weights is None else weights),
+            self.support_fraction,
+            self.max_iter,
+            weights,
+            np.unique(y, return_inverse=True)[1] if classifier and self.groups else None,
+        ):
+            kept = mass > 0
+            path.append(float(mass[kept] @ losses[kept]))
+            if before is None:
+                flawless = not losses.any()
+            else:
+                moving = np.count_nonzero(mass != before)
+            before = mass
+            if path[-1] == 0:  # no selection has less
+                moving = 0
+                break
+        if moving:
+            warnings.warn(
+                f"{moving} of {len(y)} samples entered or left in round {len(path) - 1}, the last; raise "
+                f"max_iter={self.max_iter}, or take it as it is",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        if flawless:
+            warnings.warn(
+                "estimator fits every sample without loss, bad ones too, so that trimming cannot tell them apart; "
+                "use one that is more regular",
+                stacklevel=2,
+            )
+        elif self._loss_name() == "log" and path[-1] < _SEPARATED * mass.sum():
+            warnings.warn(
+                f"the kept samples are separable: their mean log-loss is {path[-1] / mass.sum():.1g}, and the size of "
+                "the coefficients says where a penalty or the solver's tolerance stopped them, nothing about the "
+                "samples; regularise estimator more (such as a smaller C), or use a support_fraction larger than "
+                f"{self.support_fraction}",
+                stacklevel=2,
+            )
+        self.estimator_, self.inlier_mask_ = model, _in_place(kept, counted)
+        self.objective_, self.objective_path_, self.n_iter_ = path[-1], np.array(path), len(path)
+        if classifier:
+            self.classes_ = model.classes_
+        return self
+
+    def _loss_name(self):
+        return ("log" if is_classifier(self.estimator) else "squared") if self.loss == "auto" else self.loss
+
+    def _check_loss(self):
+        loss, name = self._loss_name(), type(self.estimator).__name__
+        if not (is_classifier(self.estimator) or is_regressor(self.estimator)):
+            raise ValueError(f"estimator must be a regressor or a classifier, got {name}")
+        if callable(loss):
+            return
+        if not isinstance(loss, str) or loss not in (*_LOSSES, "log"):
+            raise ValueError(f"loss must be 'auto', 'log', {', '.join(map(repr, _LOSSES))} or callable, got {loss!r}")
+        if is_classifier(self.estimator) != (loss == "log"):
+            raise ValueError(f"loss={loss!r} does not suit {name}; use 'auto' or a callable")
+        if loss == "log" and not hasattr(self.estimator, "predict_proba"):
+            raise ValueError(
+                f"loss='log' needs predict_proba, which {name} lacks; calibrate it, or give a callable loss of the "
+                "predicted labels"
+            )
+
+    def _losses(self, model, X, y):
+        loss = self._loss_name()
+        if is_classifier(model) and hasattr(model, "predict_proba"):
+            prediction = model.predict_proba(X)
+        else:
+            prediction = model.predict(X)
+        if loss == "log":
+            own = prediction[np.arange(len(y)), np.searchsorted(model.classes_, y)]
+            return -np.log(np.maximum(own, np.finfo(own.dtype).tiny))
+        if not callable(loss):
+            return _LOSSES[loss](y, prediction)
+        losses = np.asarray(loss(y, prediction))
+        if losses.shape != (len(y),):
+            raise ValueError(f"loss must return shape ({len(y)},), one value a sample, got {losses.shape}")
+        return losses
+
+    @available_if(_has("predict"))
+    def predict(self, X):
+        """Predict by ``estimator_``, as are the methods below where it has them.
+
+        Parameters
+        ----------
+        X : array, sparse matrix or data frame, shape (m, n_features)
+            Features.
+
+        Returns
+        -------
+        array, shape (m,) or (m, n_outputs)
+            Outputs or labels.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    @available_if(_has("predict_proba"))
+    def predict_proba(self, X):
+        """Predict probabilities: shape (m, n_classes), in the order of ``classes_``."""
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(_has("decision_function"))
+    def decision_function(self, X):
+        """Compute the decision function: shape (m,) or (m, n_classes)."""
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
+
+    @available_if(_has("score"))
+    def score(self, X, y, sample_weight=None):
+        """Score on samples as ``estimator_`` does: R^2 or accuracy, as a rule. All samples given count."""
+        check_is_fitted(self)
+        return self.estimator_.score(X, y, **({} if sample_weight is None else {"sample_weight": sample_weight}))
+
+    def __sklearn_tags__(self):
+        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
+        for name in ("estimator_type", "classifier_tags", "regressor_tags", "input_tags", "target_tags"):
+            setattr(tags, name, getattr(inner, name))
+        if inner.estimator_type == "classifier":
+            tags.target_tags = replace(inner.target_tags, multi_output=False)
+            tags.classifier_tags = inner.classifier_tags and replace(inner.classifier_tags, multi_label=False)
+        return tags
+
+
+def _deviations(y, prediction):
+    """Absolute residuals, (n, outputs); 0 within rounding, so that it ranks no samples."""
+    y, prediction = y.reshape(len(y), -1), prediction.reshape(len(y), -1)
+    size = np.abs(y - prediction)
+    return np.where(size > _ROUNDING * (np.abs(y) + np.abs(prediction)), size, 0.0)
+
+
+def _squared(y, prediction):
+    return (_deviations(y, prediction) ** 2).sum(1)
+
+
+def _absolute(y, prediction):
+    return _deviations(y, prediction).sum(1)
+
+
+def _poisson(y, prediction):
+    for name, values, bad, remedy in (
+        ("y", y, y < 0, "counts are 0 or more"),
+        ("the prediction", prediction, prediction <= 0, "use an estimator with positive means, like PoissonRegressor"),
+    ):
+        if bad.any():
+            raise ValueError(f"loss='poisson': {name} has {values[bad][0]} ({bad.sum()} such values); {remedy}")
+    losses = 2 * (xlogy(y, y / prediction) - y + prediction)
+    return losses.reshape(len(y), -1).sum(1)
+
+
+_LOSSES = {"squared": _squared, "absolute": _absolute, "poisson": _poisson}
+
+
+def _seeded(estimator, seed):
+    """Clone an estimator, and set every random_state within it."""
+    model = clone(estimator)
+    if seed is not None:
+        model.set_params(**{k: seed for k in model.get_params() if k == "random_state" or k.endswith("__random_state")})
+    return model
+
+
+def _rounds(losses, update, model, fraction, rounds, weights, groups) -> Iterator[tuple]:
+    """Algorithm 1: yield each round's model, losses and how much of each sample is kept, to the fixed point."""
+    if weights is None:
+        for r in iterate(losses, update, model, fraction, rounds, groups=groups, stop_at_fixed_point=True):
+            yield r.theta, r.losses, r.kept
+        return
+    before = None
+    for t in range(rounds + 1):
+        current = losses(model)
+        mass = _trim_mass(current, weights, fraction, groups)
+        yield model, current, mass
+        if before is not None and np.array_equal(mass, before):
+            return
+        if t < rounds:
+            model, before = update(model, mass, t), mass
+
+
+def _trim_mass(losses, weights, fraction, groups) -> np.ndarray:
+    """`trim` by weighted mass: how much of each sample is kept, (n,)."""
+    losses, total = _as_losses(losses), weights.sum()
+    h = _n_kept(total, fraction)
+    if groups is None:
+        return _kept_mass(losses, weights, h)
+    sizes = np.bincount(groups, weights)
+    whole = (weights == np.floor(weights)).all()
+    shares = _shares([int(size) for size in sizes], h) if whole else h * sizes / total
+    mass = np.empty(len(losses))
+    for group, share in enumerate(shares):
+        members = groups == group
+        mass[members] = _kept_mass(losses[members], weights[members], share)
+    return mass
+
+
+# Least trimmed squares
+
+
+def _fit(rows, chosen) -> np.ndarray:
+    """Least squares on the chosen samples."""
+    if rows.weights is not None:
+        return _least_squares(rows.at(chosen), rows.y[chosen], rows.weights[chosen], rows.ones)
+    normal = _Normal(rows)
+    normal.set_to(chosen)
+    return normal.solve(chosen)
+
+
+def _plane(rows, found):
+    """The plane that the kept samples, and maybe more, lie on within rounding; None where they lie on none."""
+    kept = found.kept
+    if found.threshold > 1e-9 * np.sqrt((rows.y[kept] ** 2).mean()):
+        return None
+    theta = _fit(rows, np.ones(rows.n, bool))
+    if _on(rows, theta).all():
+        return theta
+    theta = _minimum_norm(rows.at(kept), rows.y[kept], rows.ones)
+    on = _on(rows, theta)
+    return _minimum_norm(rows.at(on), rows.y[on], rows.ones) if on[kept].all() else None
+
+
+def _on(rows, theta) -> np.ndarray:
+    """Which samples lie on a plane within rounding: (n,)."""
+    X = rows.at(slice(None))
+    return np.abs(rows.y - X @ theta) <= _ROUNDING * (np.abs(rows.y) + np.abs(X) @ np.abs(theta))
+
+
+# The scale
+
+
+def _kept_square(a):
+    """Mean of z^2 over Gaussian z, those of the central fraction a alone counting: a - 2 q phi(q)."""
+    q = ndtri(0.5 + 0.5 * a)
+    return a - 2 * q * np.exp(-0.5 * q * q) / np.sqrt(2 * np.pi) if a < 1 else 1.0
+
+
+def _raw_shrinkage(h, n, p):
+    """Root mean square of the h kept residuals over sigma, to be expected on clean Gaussian data."""
+    return np.sqrt(_kept_square(h / n) / (h / n))
+
+
+def _final_shrinkage(n, p):
+    """The same of the residuals that remain after rejection."""
+    a = 1 - 2 * ndtr(-_CUT)
+    return np.sqrt(_kept_square(a) / a)
+
+
+# Checks
+
+
+def _check_whole(value, name):
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
+def _n_kept(n, fraction):
+    """Of n samples, or a mass n, how much is kept."""
+    if not isinstance(fraction, Real) or isinstance(fraction, bool) or not 0 < fraction <= 1:
+        raise ValueError(f"support_fraction must be in (0, 1], got {fraction!r}: it is the fraction of samples to keep")
+    if n != int(n):
+        return fraction * n
+    if n * fraction < 1 - 1e-9:
+        raise ValueError(
+            f"support_fraction={fraction} keeps none of {n:g} samples; use at least {1 / n:.3g} (if sample_weight was "
+            "given: it counts samples)"
+        )
+    return n_kept(int(n), fraction)
+
+
+def _check_weights(sample_weight, X):
+    """Mask of the samples that count, None where all do; and their weights, None where all are 1."""
+    if sample_weight is None:
+        return None, None
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must be 0 or more, got {weights.min()}: it says how often a sample counts")
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every sample; give at least one a positive weight")
+    counted = weights > 0
+    weights = weights[counted]
+    return None if counted.all() else counted, None if (weights == 1).all() else weights
+
+
+def _in_place(mask, counted):
+    """A mask over the counted samples as one over all."""
+    if counted is None:
+        return mask
+    full = np.zeros(len(counted), bool)
+    full[counted] = mask
+    return full
