@@ -45,6 +45,7 @@ __all__ = ["TrimmedRegressor", "TrimmedEstimator"]  # the order of the API page
 
 _CUT = 2.5  # robust scales from which a residual is rejected: the root of chi-squared's .9875 quantile
 _ROUNDING = 1e-11  # relative to what a residual is the difference of
+_SMALL_P, _CURVE, _FINAL_FIT, _FINAL_TRIM = 0.25, 1.75, 0.45, 2.5  # fitted by tools/calibrate_scale.py
 _SEPARATED = 5e-4  # mean log-loss of kept samples: below it solvers stop, by tolerance, where classes are separable
 
 
@@ -109,9 +110,11 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
 
     Residuals of kept samples are too small for two reasons: the large ones are cut off, and the fit follows what it
     keeps. With a = h/n and q the Gaussian quantile that keeps the fraction a in (-q, q), the mean kept square tends to
-    (m / a) sigma^2, m = a - 2 q phi(q), which corrects for the first; to first order the second takes away the
-    share p / (n m), far more than p / h. For small n/p the factor was fitted to simulations. It is meant for
-    n of at least 5 p and trimming at least down to one half.
+    (m / a) sigma^2, m = a - 2 q phi(q), which corrects for the first. The second takes away the share s = p / (n m)
+    to first order, far more than p / h, since who is kept adapts to the fit: expand the trimmed loss around the
+    truth, where its gradient has variance 4 m / (n a^2) and its curvature is 2 m / a. Beyond first order
+    s / (1 + 1.75 (1 - a) s) fits simulations, for n of at least 5 p and a of at least one half. The scale after
+    rejection has a factor of its own, likewise fitted.
     """
 
     def __init__(
@@ -167,7 +170,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         if isinstance(self.support_fraction, str) and self.support_fraction == "breakdown":
             h = min(n, (n + p + 1) // 2)
         else:
-            h = _n_kept(n, self.support_fraction)
+            h = _n_kept(n, self.support_fraction, " or 'breakdown'")
         if h <= p:
             warnings.warn(
                 f"support_fraction={self.support_fraction!r} keeps {h:g} of {n:g} samples, for {p} coefficients: any "
@@ -204,7 +207,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
             inliers = _residuals(rows, raw) <= _CUT * scale
             theta = _fit(rows, inliers)
             mass = inliers if weights is None else weights * inliers
-            scale = np.sqrt(mass @ _residuals(rows, theta) ** 2 / mass.sum()) / _final_shrinkage(n, p)
+            scale = np.sqrt(mass @ _residuals(rows, theta) ** 2 / mass.sum()) / _final_shrinkage(h, n, p)
         self.coef_, self.intercept_ = self._split(theta)
         self.inlier_mask_, self.scale_ = _in_place(inliers, counted), float(scale)
         self.objective_, self.objective_path_, self.n_iter_ = found.objective, np.array(found.path), found.n_iter
@@ -392,7 +395,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             weights,
             np.unique(y, return_inverse=True)[1] if classifier and self.groups else None,
         ):
-            kept = mass > 0
+            self.estimator_, kept = model, mass > 0
             path.append(float(mass[kept] @ losses[kept]))
             if before is None:
                 flawless = not losses.any()
@@ -423,10 +426,10 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
                 f"{self.support_fraction}",
                 stacklevel=2,
             )
-        self.estimator_, self.inlier_mask_ = model, _in_place(kept, counted)
+        self.inlier_mask_ = _in_place(kept, counted)
         self.objective_, self.objective_path_, self.n_iter_ = path[-1], np.array(path), len(path)
         if classifier:
-            self.classes_ = model.classes_
+            self.classes_ = self.estimator_.classes_
         return self
 
     def _loss_name(self):
@@ -466,7 +469,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
 
     @available_if(_has("predict"))
     def predict(self, X):
-        """Predict by ``estimator_``, as are the methods below where it has them.
+        """Predict with ``estimator_``; so do the methods below, where it has them.
 
         Parameters
         ----------
@@ -626,13 +629,21 @@ def _kept_square(a):
 
 def _raw_shrinkage(h, n, p):
     """Root mean square of the h kept residuals over sigma, to be expected on clean Gaussian data."""
-    return np.sqrt(_kept_square(h / n) / (h / n))
+    a = (h + 1) / (n + 1)  # where the cut lies: the expected level of the (h + 1)-th smallest
+    share = _lost(p - _SMALL_P, n, a)
+    return np.sqrt(_kept_square(a) / a * max(1 - share / (1 + _CURVE * (1 - a) * share), 0.01))
 
 
-def _final_shrinkage(n, p):
-    """The same of the residuals that remain after rejection."""
+def _lost(p, n, a):
+    """Share of the kept squares that the fit takes away, to first order."""
+    return p / (n * _kept_square(a))
+
+
+def _final_shrinkage(h, n, p):
+    """Root mean square of the residuals that remain after rejection over sigma, on clean Gaussian data."""
     a = 1 - 2 * ndtr(-_CUT)
-    return np.sqrt(_kept_square(a) / a)
+    selected = _FINAL_FIT * p / n + _FINAL_TRIM * (1 - h / n) * min(p, 5) / n
+    return np.sqrt(_kept_square(a) / a * max((1 - p / n) * (1 - selected), 0.01))
 
 
 # Checks
@@ -643,10 +654,10 @@ def _check_whole(value, name):
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
 
 
-def _n_kept(n, fraction):
+def _n_kept(n, fraction, other=""):
     """Of n samples, or a mass n, how much is kept."""
     if not isinstance(fraction, Real) or isinstance(fraction, bool) or not 0 < fraction <= 1:
-        raise ValueError(f"support_fraction must be in (0, 1], got {fraction!r}: it is the fraction of samples to keep")
+        raise ValueError(f"support_fraction must be in (0, 1]{other}, got {fraction!r}: it is the fraction to keep")
     if n != int(n):
         return fraction * n
     if n * fraction < 1 - 1e-9:
