@@ -94,7 +94,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         Steps on all samples, of the start that won.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : array, shape (n_features_in_,)
+    feature_names_in_ : array, shape (n_features,)
         Their names, where X has names that are all strings.
 
     Warns
@@ -285,7 +285,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         S: the samples whose loss under ``estimator_`` is smallest.
     objective_ : float
         The trimmed loss: sum of the kept samples' losses.
-    objective_path_ : array, shape (n_iter_,)
+    objective_path_ : array, shape (rounds,)
         The objective in each round, that of the fit to all samples first.
     n_iter_ : int
         Number of rounds, that of the fit to all samples included.
@@ -293,7 +293,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         Classifiers only: the labels.
     n_features_in_ : int
         Number of features, where X is a table.
-    feature_names_in_ : array, shape (n_features_in_,)
+    feature_names_in_ : array, shape (n_features,)
         Their names, where X has names that are all strings.
 
     Warns

@@ -151,7 +151,7 @@ def test_the_scale_is_exact_on_ideal_quantiles(support):
 @pytest.mark.parametrize("n, p, support", [(40, 3, 0.75), (100, 10, 0.75), (100, 10, 0.9), (400, 40, 0.75)])
 def test_the_scale_is_right_for_few_samples_a_coefficient(n, p, support):
     random, raw, final, rejected = np.random.default_rng(0), [], [], []
-    for _ in range(max(12, 2000 // n)):
+    for _ in range(max(8, 600 // n)):
         X, y = random.standard_normal((n, p - 1)), random.standard_normal(n)
         fit = TrimmedRegressor(support, random_state=0).fit(X, y)
         raw.append(fit.raw_scale_)
