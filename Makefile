@@ -51,6 +51,7 @@ bench: .venv/.all ## measure trimming and training against their bare loops
 	$(BIN)/python tools/bench_trim.py
 	$(BIN)/python tools/bench_training.py
 	$(BIN)/python tools/bench_gan.py
+	$(BIN)/python tools/bench_lts.py
 
 lock: ## install the newest versions allowed into a fresh .venv and write requirements.lock
 	rm -rf .venv && $(PYTHON) -m venv .venv

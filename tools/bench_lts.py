@@ -1,0 +1,69 @@
+"""Measure least trimmed squares against one plain least squares fit, and how its time and memory grow.
+
+python tools/bench_lts.py            about two minutes
+python tools/bench_lts.py --large    and n = 10^7, from a memory map: 1.6 GB of disk in a temporary folder
+"""
+
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from itlm.linear import least_trimmed_squares, simulate
+
+ALPHA_STAR, ALPHA, SIGMA, REPEATS = 0.7, 0.65, 0.1, 7
+
+
+def least_squares(X, y) -> np.ndarray:
+    """Fit by normal equations, as plain as can be."""
+    return np.linalg.solve(X.T @ X, X.T @ y)
+
+
+def clock(call) -> float:
+    """Give the seconds of one call."""
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+threads = {pool["internal_api"]: pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+print(f"alpha* {ALPHA_STAR}, alpha {ALPHA}, sigma {SIGMA}, random outputs, float64, one start, BLAS threads {threads}")
+for n, d in ((1_000_000, 20), (200_000, 100)):
+    data, ratios, seconds = simulate(n, d, ALPHA_STAR, SIGMA), [], []
+    fit = least_trimmed_squares(data.X, data.y, ALPHA, n_starts=1)
+    assert fit.converged
+    for _ in range(REPEATS):  # in turn, so that a slow minute strikes both
+        plain = clock(lambda: least_squares(data.X, data.y))
+        seconds.append(clock(lambda: least_trimmed_squares(data.X, data.y, ALPHA, n_starts=1)))
+        ratios.append(seconds[-1] / plain)
+    print(
+        f"n = {n}, d = {d}: {1e3 * median(seconds):.0f} ms to the fixed point in {fit.n_iter} steps on all samples, "
+        f"{median(ratios):.2f} times one least squares (at most 3); {min(ratios):.2f} to {max(ratios):.2f}"
+    )
+
+small = simulate(100_000, 20, ALPHA_STAR, SIGMA)
+least = median(clock(lambda: least_trimmed_squares(small.X, small.y, ALPHA, n_starts=1)) for _ in range(REPEATS))
+print(f"n = 10^5, d = 20: {1e3 * least:.1f} ms")
+if "--large" in sys.argv:
+    n, d, block = 10_000_000, 20, 1_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        X = np.lib.format.open_memmap(Path(folder) / "X.npy", "w+", np.float64, (n, d))
+        y = np.empty(n)
+        for i in range(0, n, block):  # one model: every block has the first one's parameter
+            part = simulate(block, d, ALPHA_STAR, SIGMA, seed=i)
+            theta = part.theta if not i else theta
+            X[i : i + block], y[i : i + block] = part.X, part.y + (~part.is_bad) * (part.X @ (theta - part.theta))
+        del X, part
+        X = np.load(Path(folder) / "X.npy", mmap_mode="r")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        taken = clock(lambda: least_trimmed_squares(X, y, ALPHA, n_starts=1))
+        peak = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    print(
+        f"n = 10^7, d = 20, memory-mapped: {taken:.1f} s, {taken / least:.0f} times that of 10^5 (at most 130); peak "
+        f"memory grew by {peak / n:.0f} bytes a sample, pages of the map included (40 and the map at most)"
+    )
