@@ -40,8 +40,7 @@ sweep: .venv/.all ## record a grid on all cores: make sweep GRID=table1_mnist (P
 ifdef PLAN
 	$(BIN)/python -m itlm.sweep sweeps/$(GRID).yaml --plan
 else
-	@$(SNAKEMAKE) --unlock --quiet all 2>/dev/null || true
-	$(SNAKEMAKE) --cores all --keep-going --rerun-incomplete --forceall --quiet all
+	$(SNAKEMAKE) --cores all --keep-going --rerun-incomplete --forceall --nolock --quiet all
 endif
 
 results-check: .venv/.all ## check what is recorded: keys, grids, no number typed on a page

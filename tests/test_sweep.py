@@ -217,7 +217,7 @@ def test_a_field_added_later_changes_no_recorded_row_but_for_its_column(tmp_path
 def test_a_part_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = part(tmp_path, "m")
     before = path.read_bytes()
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("no room")))
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "no room")))
     with pytest.raises(OSError, match="no room"):
         part(tmp_path, "other")
     assert path.read_bytes() == before and list(tmp_path.glob("*.json")) == [path]
