@@ -46,10 +46,11 @@ endif
 results-check: .venv/.all ## check what is recorded: keys, grids, no number typed on a page
 	$(BIN)/python tools/results.py
 
-bench: .venv/.all ## measure trimming and training against their bare loops
+bench: .venv/.all ## measure trimming and training against their bare loops, and a sweep's overhead
 	$(BIN)/python tools/bench_trim.py
 	$(BIN)/python tools/bench_training.py
 	$(BIN)/python tools/bench_gan.py
+	$(BIN)/python tools/bench_sweep.py
 
 lock: ## install the newest versions allowed into a fresh .venv and write requirements.lock
 	rm -rf .venv && $(PYTHON) -m venv .venv

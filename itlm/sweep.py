@@ -93,8 +93,8 @@ def load(path: Path) -> dict:
         )
     grid["places"] = [f"{path}:{block.start_mark.line + 1}" for block in blocks.value]
     try:
-        _experiment(grid)
-    except ImportError as error:
+        _ = _experiment(grid).Config
+    except (ImportError, AttributeError) as error:
         raise GridError(f"{path}: experiment must be a module of itlm such as labels or gan: {error}") from error
     return grid
 
@@ -105,9 +105,9 @@ def configurations(grid: dict) -> Iterator:
     Parameters
     ----------
     grid : dict
-        From `load`. ``experiment``: the module's name. ``fixed``: fields that are the same in every run. ``blocks``: a
-        list of dicts, each field a value or a list of values; the first named field varies slowest, so
-        that with ``seed`` first every setting gets one seed before any gets two.
+        From `load`. ``experiment``: the module's name. ``fixed``: fields that are the same in every run.
+        ``blocks``: a list of dicts, each field a value or a list of values; the first named field varies
+        slowest, so that with ``seed`` first every setting gets one seed before any gets two.
 
     Yields
     ------
@@ -208,24 +208,29 @@ def throughput(experiment: str) -> float | None:
     return float(speeds.median()) if len(speeds) else None
 
 
-def main(arguments=None) -> int:
-    """See the top of this file."""
+def options() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m itlm.sweep", description=__doc__.splitlines()[0])
     parser.add_argument("grid", type=Path, help="a YAML file, as in sweeps/")
     parser.add_argument("--parts", type=Path, help="folder of the part files (default: parts/ beside the grid)")
     parser.add_argument("--plan", action="store_true", help="only list the runs that are left, and their cost")
     parser.add_argument("--collect", action="store_true", help="only merge the part files into results/")
-    options = parser.parse_args(arguments)
-    parts = options.parts or options.grid.parent / "parts"
+    return parser
+
+
+def main(arguments=None) -> int:
+    """See the top of this file; return 1 where runs have failed, 2 where the sweep could not go on."""
+    asked = options().parse_args(arguments)
+    parts = asked.parts or asked.grid.parent / "parts"
     try:
-        grid = load(options.grid)
+        grid = load(asked.grid)
         parts.mkdir(parents=True, exist_ok=True)
         _check(grid, parts)
-        return (_plan if options.plan else _collect if options.collect else _run)(grid, parts)
+        return (_plan if asked.plan else _collect if asked.collect else _run)(grid, parts)
     except (GridError, records.Damaged) as error:
         said = str(error)
     except data.DataError as error:
-        said = f"{options.grid}: {error}"
+        said = f"{asked.grid}: {error}"
     except OSError as error:
         said = f"{error}. Nothing recorded is lost: mend that, for a full disk by making room, and start again"
     print(f"STOPPED {said}", file=sys.stderr, flush=True)
@@ -250,22 +255,23 @@ def _run(grid, parts) -> int:
     todo = left(grid, parts)
     for number, run in enumerate(todo, 1):
         with _claim(parts / f"{run.key}.lock") as mine:
-            if not mine or _part(parts, run).exists():
-                continue  # another process has it, or had it
-            print(f"[{number}/{len(todo)}] {run}", flush=True)
-            try:
-                record = experiment.run(run.config, checkpoint=parts / f"{run.key}.pt")
-            except (OSError, data.DataError):
-                raise  # the machine's fault and not the run's, which stays to be done
-            except Exception as error:  # the others still run; the record says why this one did not
-                record = records.begin(
-                    grid["experiment"], experiment.RECIPE, run.config, experiment.digest(run.config)
-                ).finish(f"{type(error).__name__}: {error}")
-                print(f"FAILED {run}: {record.provenance['reason']}", flush=True)
-            records.save_part(record, parts)
+            if not mine:
+                continue  # another process has it
+            if not _part(parts, run).exists():  # or another process had it
+                print(f"[{number}/{len(todo)}] {run}", flush=True)
+                try:
+                    record = experiment.run(run.config, checkpoint=parts / f"{run.key}.pt")
+                except (OSError, data.DataError):
+                    raise  # the machine's fault and not the run's, which stays to be done
+                except Exception as error:  # the others still run; the record says why this one did not
+                    record = records.begin(
+                        grid["experiment"], experiment.RECIPE, run.config, experiment.digest(run.config)
+                    ).finish(f"{type(error).__name__}: {error}")
+                    print(f"FAILED {run}: {record.provenance['reason']}", flush=True)
+                records.save_part(record, parts)
             for file in parts.glob(f"{run.key}.pt*"):  # of a run that failed: nothing will go on from it
                 file.unlink()
-            (parts / f"{run.key}.lock").unlink()  # whoever holds it still will find the part
+            (parts / f"{run.key}.lock").unlink(missing_ok=True)  # whoever waits with it open will find the part
     return 0
 
 
