@@ -398,11 +398,11 @@ def _sound(path: Path) -> io.StringIO:
         for line in lines:
             if len(line) != len(head):
                 refuse(f"has {len(line)} fields, the first line has {len(head)}")
-            for name, field in zip(head, line, strict=True):
+            for name, word in zip(head, line, strict=True):
                 try:
-                    NUMBERS.get(name, str)(field)
+                    NUMBERS.get(name, str)(word)
                 except ValueError:
-                    refuse(f"{name} must be a number, got {field!r}")
+                    refuse(f"{name} must be a number, got {word!r}")
     except csv.Error as error:
         refuse(str(error))
     if not text.endswith("\n"):

@@ -29,8 +29,8 @@ from itlm import records  # noqa: E402
 
 GRID = {
     "experiment": "labels",
-    "fixed": {"n": 1000, "epochs": 2, "rounds": 2, "noise": "random", "clean": 0.8},
-    "blocks": [{"seed": list(range(16)), "method": ["itlm", "oracle"]}],
+    "fixed": {"n": 1000, "epochs": 1, "rounds": 2, "noise": "random", "clean": 0.8},
+    "blocks": [{"seed": list(range(32)), "method": ["itlm", "oracle"]}],
 }
 MAKE = ["make", "-o", ".venv/.all", "sweep", "GRID=grid"]
 WORKER = f"{sys.executable} -m itlm.sweep sweeps/grid.yaml"
@@ -71,6 +71,14 @@ def processes(folder: Path) -> dict[int, str]:
     return found
 
 
+def changed(path: Path) -> float:
+    """When a file was last opened for writing; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def kill(pids) -> None:
     """Kill processes, those included that have ended by now."""
     for pid in pids:
@@ -82,19 +90,21 @@ def kill(pids) -> None:
 
 def disturb(folder: Path, parts: Path, command: list[str], chance: random.Random) -> str | None:
     """Start a sweep and kill something of it; return what, or None if it was done before."""
-    begin = time.time()
+    before, begin, more = finished(parts), time.time(), chance.randrange(3)
     started = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not any(path.stat().st_mtime >= begin for path in parts.glob("*.lock")):  # the first run is claimed
+    claimed = False
+    while not claimed or len(finished(parts)) < len(before) + more:
         if started.poll() is not None:
             return None
+        claimed = claimed or any(changed(path) >= begin for path in parts.glob("*.lock"))
         time.sleep(0.02)
-    time.sleep(chance.uniform(0, 3))
+    time.sleep(chance.uniform(0, 0.5))  # somewhere in a run, or between two
     running = processes(folder)
     workers = [pid for pid, line in running.items() if "python -m itlm.sweep" in " ".join(line.split()[:3])]
     victim = chance.choice(["a worker", "who started them", "everything"])
     kill({"a worker": workers[:1], "who started them": set(running) - set(workers)}.get(victim, running))
     if victim == "a worker":
-        time.sleep(chance.uniform(0, 2))  # the others go on meanwhile
+        time.sleep(chance.uniform(0, 1))  # the others go on meanwhile
     if victim != "who started them":  # else orphans go on beside those that are started next
         kill(processes(folder))
     started.wait()
@@ -127,7 +137,8 @@ def main() -> int:
         kill(processes(ours))
         assert len(before) < runs
         for folder in (ours, whole):
-            subprocess.run(MAKE, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            subprocess.run(MAKE, cwd=folder, check=True, **quiet)
         now = finished(parts)
         assert before.items() <= now.items() and len(now) == runs
         assert_same_but_for_times(ours / "results", whole / "results", runs)
