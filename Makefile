@@ -40,18 +40,18 @@ sweep: .venv/.all ## record a grid on all cores: make sweep GRID=table1_mnist (P
 ifdef PLAN
 	$(BIN)/python -m itlm.sweep sweeps/$(GRID).yaml --plan
 else
-	@$(SNAKEMAKE) --unlock --quiet all 2>/dev/null || true
-	$(SNAKEMAKE) --cores all --keep-going --rerun-incomplete --forceall --quiet all
+	$(SNAKEMAKE) --cores all --keep-going --rerun-incomplete --forceall --nolock --quiet all
 endif
 
 results-check: .venv/.all ## check what is recorded: keys, grids, no number typed on a page
 	$(BIN)/python tools/results.py
 
-bench: .venv/.all ## measure trimming and training against their bare loops
+bench: .venv/.all ## measure trimming and training against their bare loops, and a sweep's overhead
 	$(BIN)/python tools/bench_trim.py
 	$(BIN)/python tools/bench_training.py
 	$(BIN)/python tools/bench_gan.py
 	$(BIN)/python tools/bench_lts.py
+	$(BIN)/python tools/bench_sweep.py
 
 lock: ## install the newest versions allowed into a fresh .venv and write requirements.lock
 	rm -rf .venv && $(PYTHON) -m venv .venv

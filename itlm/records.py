@@ -6,6 +6,7 @@
 that a run keeps, such as pictures, are ``results/<experiment>/<key>.npz``.
 """
 
+import csv
 import hashlib
 import io
 import json
@@ -22,10 +23,12 @@ from pathlib import Path
 
 __all__ = [
     "Record",
+    "Damaged",
     "begin",
     "key",
     "selection",
     "save_part",
+    "read_part",
     "collect",
     "folder",
     "results",
@@ -37,6 +40,10 @@ __all__ = [
 
 ROOM = 200_000  # bytes that the arrays of one run may take, before compression
 CHOOSING = 100  # seeds from here on are for choosing settings; no result is read from them
+
+
+class Damaged(ValueError):
+    """A recorded file is not as it was written; the message names the file, the line and the remedy."""
 
 
 @dataclass
@@ -90,7 +97,7 @@ class Record:
         torch = sys.modules.get("torch")
         self.provenance |= {
             "status": "failed" if reason else "ok",
-            "reason": reason,
+            "reason": " ".join(reason.split()),  # a table has one line a run
             "seconds": round(time.perf_counter() - self.began, 1),
             "device": (torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu") if torch else "cpu",
             "threads": torch.get_num_threads() if torch else 1,
@@ -175,6 +182,29 @@ def save_part(record: Record, parts: Path) -> Path:
     return path
 
 
+def read_part(path: Path) -> Record:
+    """Read what `save_part` wrote, the arrays left out.
+
+    Raises
+    ------
+    Damaged
+        If the file is torn, or something else.
+    """
+    try:
+        part = json.loads(path.read_text())
+        record = Record(part["experiment"], part["key"], {**part["parameters"]}, {**part["provenance"]})
+        for t, metric, value in part["rows"]:
+            record.add(int(t), {metric: value})
+        if record.key != path.stem or record.provenance["status"] not in ("ok", "failed"):
+            raise ValueError(f"it is of run {record.key}, {record.provenance['status']}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(
+            f"{path} is torn, or no part file of a sweep ({type(error).__name__}: {error}). Move it elsewhere; if it "
+            "was a run, that is run again"
+        ) from error
+    return record
+
+
 def collect(experiment: str, parts: Path, into: Path | None = None) -> int:
     """Merge part files into the recorded tables.
 
@@ -194,6 +224,11 @@ def collect(experiment: str, parts: Path, into: Path | None = None) -> int:
     -------
     int
         Number of runs added.
+
+    Raises
+    ------
+    Damaged
+        If a table or a part file is not as it was written; then nothing is changed.
     """
     import pandas as pd
 
@@ -203,27 +238,27 @@ def collect(experiment: str, parts: Path, into: Path | None = None) -> int:
     types = {"key": str, "round": int, "metric": str, "value": float}
     runs, values = pd.DataFrame(columns=["key", "status"]), pd.DataFrame(columns=list(types))
     if runs_path.exists():
-        runs = pd.read_csv(runs_path, dtype=str, keep_default_na=False)
+        runs = pd.read_csv(_sound(runs_path), dtype=str, keep_default_na=False)
     if values_path.exists():
-        values = pd.read_csv(values_path, dtype=types)
+        values = pd.read_csv(_sound(values_path), dtype=types)
     recorded = dict(zip(runs.key, runs.status, strict=True))
-    found = [json.loads(path.read_text()) for path in sorted(parts.glob("*.json"))]
-    found = [part for part in found if part["experiment"] == experiment]
-    new = [part for part in found if recorded.get(part["key"]) not in ("ok", part["provenance"]["status"])]
+    found = [read_part(path) for path in sorted(parts.glob("*.json"))]
+    found = [part for part in found if part.experiment == experiment]
+    new = [part for part in found if recorded.get(part.key) not in ("ok", part.provenance["status"])]
     if not new:
         return 0
-    replaced = {part["key"] for part in new}  # perhaps with values but no run, if a process was killed in between
-    told = [{"key": p["key"], **p["parameters"], **p["provenance"]} for p in new]
+    replaced = {part.key for part in new}  # perhaps with values but no run, if a process was killed in between
+    told = [{"key": p.key, **p.parameters, **p.provenance} for p in new]
     new_runs = pd.DataFrame([{name: "" if v is None else str(v) for name, v in line.items()} for line in told])
-    rows = [(p["key"], *row) for p in new for row in p["rows"]]
+    rows = [(p.key, *row) for p in new for row in p.rows]
     new_values = pd.DataFrame(rows, columns=list(types))
     columns = [*new_runs, *(name for name in runs if name not in new_runs)]
     runs = pd.concat([runs[~runs.key.isin(replaced)], new_runs], ignore_index=True)[columns].fillna("")
     values = pd.concat([values[~values.key.isin(replaced)].astype(types), new_values.astype(types)], ignore_index=True)
-    parameters = [name for name in new[0]["parameters"] if name in runs]
+    parameters = [name for name in new[0].parameters if name in runs]
     runs = runs.sort_values([*parameters, "key"])
     values = values.sort_values(["key", "round", "metric"])
-    for pictures in (path for p in new if (path := parts / f"{p['key']}.npz").exists()):
+    for pictures in (path for p in new if (path := parts / f"{p.key}.npz").exists()):
         (into / experiment).mkdir(exist_ok=True)
         _write(into / experiment / pictures.name, pictures.read_bytes())
     _write(values_path, values.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode())
@@ -255,6 +290,8 @@ def results(name: str):
     ------
     FileNotFoundError
         If nothing is recorded under that name; the message lists what is.
+    Damaged
+        If a line is cut short, torn, or holds words where numbers belong.
     """
     import pandas as pd
 
@@ -262,7 +299,7 @@ def results(name: str):
     if not path.exists():
         known = sorted(p.relative_to(folder()).with_suffix("").as_posix() for p in folder().rglob("*.csv"))
         raise FileNotFoundError(f"no results named {name!r} in {folder()}; there are {', '.join(known)}")
-    return pd.read_csv(path, dtype=dict.fromkeys(["key", "data", "source", "python", "numpy", "torch"], str))
+    return pd.read_csv(_sound(path), dtype=dict.fromkeys(["key", "data", "source", "python", "numpy", "torch"], str))
 
 
 def everything() -> dict:
@@ -338,10 +375,55 @@ def _runs_of(runs, config):
     return runs
 
 
+NEEDED = {".runs.csv": ["key", "recipe", "data", "status", "reason"], ".csv": ["key", "round", "metric", "value"]}
+NUMBERS = {"round": int, "value": float, "recipe": int, "seed": int, "seconds": float, "threads": int}
+
+
+def _sound(path: Path) -> io.StringIO:
+    """Open a table after a look at each line: whole, as wide as the first one, numbers where they belong."""
+    text = path.read_text()
+    lines = csv.reader(io.StringIO(text), strict=True)
+
+    def refuse(what):
+        raise Damaged(
+            f"{path}:{max(lines.line_num, 1)}: {what}. Nothing was changed. Mend the line, or take the file back from "
+            f"git: git restore {path}"
+        )
+
+    try:
+        head = next(lines, [])
+        needed = [] if path.parent.name == "paper" else NEEDED[".runs.csv" if ".runs" in path.suffixes else ".csv"]
+        if missing := [name for name in needed if name not in head]:
+            refuse(f"column {', '.join(missing)} is missing; there are {', '.join(head)}")
+        for line in lines:
+            if len(line) != len(head):
+                refuse(f"has {len(line)} fields, the first line has {len(head)}")
+            for name, word in zip(head, line, strict=True):
+                try:
+                    NUMBERS.get(name, str)(word)
+                except ValueError:
+                    refuse(f"{name} must be a number, got {word!r}")
+    except csv.Error as error:
+        refuse(str(error))
+    if not text.endswith("\n"):
+        refuse("the line is cut short: nothing ends it")
+    return io.StringIO(text)
+
+
 def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    """Write a file whole or not at all. One process at a time: what a killed one left, the next one overwrites."""
+    partial = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a disk may say only now that it is full
+        os.replace(partial, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # writing to an open file names none
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _source(experiment: str) -> str:

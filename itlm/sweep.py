@@ -17,15 +17,20 @@ import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 import yaml
 
-from . import records
+from . import data, records
 
-__all__ = ["Run", "configurations", "expand", "left", "throughput", "main"]
+__all__ = ["GridError", "Run", "load", "configurations", "expand", "left", "faults", "throughput", "main"]
+
+
+class GridError(ValueError):
+    """A grid that cannot be run; the message names the file, the line and what is wrong."""
 
 
 class Run(NamedTuple):
@@ -39,15 +44,70 @@ class Run(NamedTuple):
         return f"{self.key} " + " ".join(f"{name}={value}" for name, value in self.config.changed().items())
 
 
+class _Once(yaml.SafeLoader):
+    """YAML in which a field stands only once; PyYAML would take the last one in silence."""
+
+    def construct_mapping(self, node, deep=False):
+        names = [key.value for key, _ in node.value]
+        for number, (key, _) in enumerate(node.value):
+            if key.value in names[:number]:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def load(path: Path) -> dict:
+    """Read a grid.
+
+    Parameters
+    ----------
+    path : path
+        A YAML file, as in ``sweeps/``.
+
+    Returns
+    -------
+    dict
+        For `configurations`; with the place of each block, for what is wrong there.
+
+    Raises
+    ------
+    GridError
+        If it cannot be read, or is no grid.
+    """
+    try:
+        text = path.read_text()
+        tree, grid = yaml.compose(text, _Once), yaml.load(text, _Once)
+    except (OSError, UnicodeDecodeError) as error:
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
+        raise GridError(f"{path}: {error}. The grids in {path.parent} are: {known}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise GridError(f"{path}:{mark.line + 1 if mark else 1}: {getattr(error, 'problem', error)}") from error
+    if not isinstance(grid, dict) or not {"experiment", "blocks"} <= set(grid) <= {"experiment", "fixed", "blocks"}:
+        said = ", ".join(map(str, grid)) if isinstance(grid, dict) else type(grid).__name__
+        raise GridError(f"{path}: a grid has experiment, blocks and perhaps fixed, got {said}")
+    blocks = next(value for name, value in tree.value if name.value == "blocks")
+    listed = grid["blocks"] if isinstance(grid["blocks"], list) else []
+    if not listed or not all(isinstance(part, dict) for part in [grid.get("fixed", {}), *listed]):
+        raise GridError(
+            f"{path}:{blocks.start_mark.line + 1}: blocks must be a list of fields with values, as is fixed"
+        )
+    grid["places"] = [f"{path}:{block.start_mark.line + 1}" for block in blocks.value]
+    try:
+        _ = _experiment(grid).Config
+    except (ImportError, AttributeError) as error:
+        raise GridError(f"{path}: experiment must be a module of itlm such as labels or gan: {error}") from error
+    return grid
+
+
 def configurations(grid: dict) -> Iterator:
     """Yield the configurations of a grid, resolved, in the order of importance.
 
     Parameters
     ----------
     grid : dict
-        ``experiment``: the module's name. ``fixed``: fields that are the same in every run. ``blocks``: a
-        list of dicts, each field a value or a list of values; the first named field varies slowest, so
-        that with ``seed`` first every setting gets one seed before any gets two.
+        From `load`. ``experiment``: the module's name. ``fixed``: fields that are the same in every run.
+        ``blocks``: a list of dicts, each field a value or a list of values; the first named field varies
+        slowest, so that with ``seed`` first every setting gets one seed before any gets two.
 
     Yields
     ------
@@ -55,29 +115,36 @@ def configurations(grid: dict) -> Iterator:
 
     Raises
     ------
-    ValueError
+    GridError
         For a field the experiment does not have, a value out of range, or two equal runs.
     """
-    experiment = importlib.import_module(f"itlm.{grid['experiment']}")
-    seen = {}
-    for number, block in enumerate(grid["blocks"], 1):
-        fields = {**block, **{k: v for k, v in grid.get("fixed", {}).items() if k not in block}}
-        axes = {name: values if isinstance(values, list) else [values] for name, values in fields.items()}
+    experiment, seen = _experiment(grid), {}
+    known = [f.name for f in fields(experiment.Config)]
+    places = grid.get("places") or [f"block {number}" for number in range(1, len(grid["blocks"]) + 1)]
+    for place, block in zip(places, grid["blocks"], strict=True):
+        given = {**block, **{k: v for k, v in grid.get("fixed", {}).items() if k not in block}}
+        axes = {name: values if isinstance(values, list) else [values] for name, values in given.items()}
+        for name, values in axes.items():
+            if name not in known:
+                where = "" if name in block else " in fixed"
+                raise GridError(f"{place}: unknown field {name!r}{where}; the fields are {', '.join(known)}")
+            if not values:
+                raise GridError(f"{place}: {name} has no values")
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))
             try:
                 config = experiment.Config(**chosen).resolved()
             except (TypeError, ValueError) as error:
-                raise ValueError(f"block {number}: {error}") from error
+                raise GridError(f"{place}: {error}") from error
             if config in seen:
-                raise ValueError(f"block {number}: {chosen} is already in block {seen[config]}")
-            seen[config] = number
+                raise GridError(f"{place}: {chosen} is already in {seen[config]}")
+            seen[config] = place
             yield config
 
 
 def expand(grid: dict) -> Iterator[Run]:
     """Yield the runs of a grid: its `configurations` with their keys, for which the data must be there."""
-    experiment = importlib.import_module(f"itlm.{grid['experiment']}")
+    experiment = _experiment(grid)
     for config in configurations(grid):
         key = records.key(grid["experiment"], experiment.RECIPE, config, experiment.digest(config))
         yield Run(key, config, experiment.visits(config))
@@ -85,9 +152,49 @@ def expand(grid: dict) -> Iterator[Run]:
 
 def left(grid: dict, parts: Path) -> list[Run]:
     """Return the runs that are neither recorded nor waiting in a part file."""
-    table = records.folder() / f"{grid['experiment']}.runs.csv"
-    recorded = set(pd.read_csv(table, dtype={"key": str}).key) if table.exists() else set()
+    runs = _recorded(grid["experiment"])
+    recorded = set() if runs is None else set(runs.key)
     return [run for run in expand(grid) if run.key not in recorded and not _part(parts, run).exists()]
+
+
+def faults(name: str) -> list[str]:
+    """Say, line by line, where an experiment's tables contradict themselves.
+
+    Every run has the key that its parameters make, once, and a finished run has values.
+
+    Raises
+    ------
+    itlm.records.Damaged
+        If a line is cut short or torn.
+    """
+    if _recorded(name) is None:
+        return []
+    path, values = (records.folder() / f"{name}{end}.csv" for end in (".runs", ""))
+    measured = set(records.results(name).key) if values.exists() else set()
+    experiment, found, lines = importlib.import_module(f"itlm.{name}"), [], {}
+    for line, row in enumerate(pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records"), 2):
+        try:
+            key = records.key(name, int(row["recipe"]), configuration(experiment, row), row["data"])
+        except ValueError as error:
+            key = f"none: {error}"
+        if key != row["key"]:
+            found.append(f"{path}:{line}: the key is {row['key']}, the parameters make it {key}")
+        elif key in lines:
+            found.append(f"{path}:{line}: run {key} is in line {lines[key]} already")
+        elif row["status"] == "ok" and key not in measured:
+            found.append(f"{path}:{line}: run {key} has no values in {values}")
+        lines.setdefault(row["key"], line)
+    return found
+
+
+def configuration(experiment, row: dict[str, str]):
+    """Return the configuration of a recorded row; a field that its table does not have yet stands at its default."""
+    given = {}
+    for f in fields(experiment.Config):
+        if text := row.get(f.name):
+            kind = f.metadata["range"].kind
+            given[f.name] = kind(text) if kind is not bool else {"True": True, "False": False}.get(text, text)
+    return experiment.Config(**given)
 
 
 def throughput(experiment: str) -> float | None:
@@ -101,39 +208,70 @@ def throughput(experiment: str) -> float | None:
     return float(speeds.median()) if len(speeds) else None
 
 
-def main(arguments=None) -> int:
-    """See the top of this file."""
+def options() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m itlm.sweep", description=__doc__.splitlines()[0])
     parser.add_argument("grid", type=Path, help="a YAML file, as in sweeps/")
     parser.add_argument("--parts", type=Path, help="folder of the part files (default: parts/ beside the grid)")
     parser.add_argument("--plan", action="store_true", help="only list the runs that are left, and their cost")
     parser.add_argument("--collect", action="store_true", help="only merge the part files into results/")
-    options = parser.parse_args(arguments)
-    grid = yaml.safe_load(options.grid.read_text())
-    parts = options.parts or options.grid.parent / "parts"
-    parts.mkdir(parents=True, exist_ok=True)
-    if options.plan:
-        return _plan(grid, parts)
-    if options.collect:
-        return _collect(grid, parts)
-    experiment = importlib.import_module(f"itlm.{grid['experiment']}")
+    return parser
+
+
+def main(arguments=None) -> int:
+    """See the top of this file; return 1 where runs have failed, 2 where the sweep could not go on."""
+    asked = options().parse_args(arguments)
+    parts = asked.parts or asked.grid.parent / "parts"
+    try:
+        grid = load(asked.grid)
+        parts.mkdir(parents=True, exist_ok=True)
+        _check(grid, parts)
+        return (_plan if asked.plan else _collect if asked.collect else _run)(grid, parts)
+    except (GridError, records.Damaged) as error:
+        said = str(error)
+    except data.DataError as error:
+        said = f"{asked.grid}: {error}"
+    except OSError as error:
+        said = f"{error}. Nothing recorded is lost: mend that, for a full disk by making room, and start again"
+    print(f"STOPPED {said}", file=sys.stderr, flush=True)
+    return 2
+
+
+def _check(grid, parts) -> None:
+    """Look at all that earlier sweeps have left, before hours go into another."""
+    for path in parts.glob("*.json"):
+        records.read_part(path)
+    if found := faults(grid["experiment"]):
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        file = found[0].split(":")[0]
+        raise records.Damaged(
+            f"{'; '.join(found[:3])}{more}. Nothing was changed. Mend the lines, or take the file back from git: "
+            f"git restore {file}"
+        )
+
+
+def _run(grid, parts) -> int:
+    experiment = _experiment(grid)
     todo = left(grid, parts)
     for number, run in enumerate(todo, 1):
-        with _claim(parts, run) as mine:
-            if not mine or _part(parts, run).exists():
-                continue  # another process has it, or had it
-            print(f"[{number}/{len(todo)}] {run}", flush=True)
-            try:
-                record = experiment.run(run.config, checkpoint=parts / f"{run.key}.pt")
-            except Exception as error:  # the others still run; the record says why this one did not
-                record = records.begin(
-                    grid["experiment"], experiment.RECIPE, run.config, experiment.digest(run.config)
-                ).finish(f"{type(error).__name__}: {error}")
-                print(f"FAILED {run}: {record.provenance['reason']}", flush=True)
-            records.save_part(record, parts)
+        with _claim(parts / f"{run.key}.lock") as mine:
+            if not mine:
+                continue  # another process has it
+            if not _part(parts, run).exists():  # or another process had it
+                print(f"[{number}/{len(todo)}] {run}", flush=True)
+                try:
+                    record = experiment.run(run.config, checkpoint=parts / f"{run.key}.pt")
+                except (OSError, data.DataError):
+                    raise  # the machine's fault and not the run's, which stays to be done
+                except Exception as error:  # the others still run; the record says why this one did not
+                    record = records.begin(
+                        grid["experiment"], experiment.RECIPE, run.config, experiment.digest(run.config)
+                    ).finish(f"{type(error).__name__}: {error}")
+                    print(f"FAILED {run}: {record.provenance['reason']}", flush=True)
+                records.save_part(record, parts)
             for file in parts.glob(f"{run.key}.pt*"):  # of a run that failed: nothing will go on from it
                 file.unlink()
-            (parts / f"{run.key}.lock").unlink()  # whoever holds it still will find the part
+            (parts / f"{run.key}.lock").unlink(missing_ok=True)  # whoever waits with it open will find the part
     return 0
 
 
@@ -147,16 +285,28 @@ def _plan(grid, parts) -> int:
 
 
 def _collect(grid, parts) -> int:
-    added = records.collect(grid["experiment"], parts)
+    with _claim(parts / f"{grid['experiment']}.lock", wait=True):  # two sweeps may end at the same time
+        added = records.collect(grid["experiment"], parts)
     print(f"{added} runs added to results/, {len(left(grid, parts))} left to run")
-    if not (records.folder() / f"{grid['experiment']}.runs.csv").exists():
+    runs = _recorded(grid["experiment"])
+    if runs is None:
         return 0
-    runs = records.results(f"{grid['experiment']}.runs")
     mine = {run.key: run for run in expand(grid)}
     failed = runs[runs.key.isin(mine) & (runs.status == "failed")]
     for row in failed.itertuples():
         print(f"FAILED {mine[row.key]}: {row.reason}")
+    if len(failed):
+        print(f"To try a failed run again, remove its line from results/ and its file from {parts}")
     return int(len(failed) > 0)
+
+
+def _experiment(grid):
+    return importlib.import_module(f"itlm.{grid['experiment']}")
+
+
+def _recorded(name) -> pd.DataFrame | None:
+    """The table of an experiment's runs, or None where nothing is recorded."""
+    return records.results(f"{name}.runs") if (records.folder() / f"{name}.runs.csv").exists() else None
 
 
 def _part(parts: Path, run: Run) -> Path:
@@ -164,15 +314,18 @@ def _part(parts: Path, run: Run) -> Path:
 
 
 @contextmanager
-def _claim(parts: Path, run: Run) -> Iterator[bool]:
-    """Hold a run against other processes; yields whether it was free."""
-    with open(parts / f"{run.key}.lock", "w") as file:
+def _claim(path: Path, wait: bool = False) -> Iterator[bool]:
+    """Hold a lock against other processes, on this machine or another; yields whether it was free."""
+    with open(path, "w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            free = True
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            free = False
+        except OSError as error:
+            error.filename = f"{path} (--parts must lie on a file system with file locks)"
+            raise
+        yield free
 
 
 if __name__ == "__main__":

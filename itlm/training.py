@@ -9,6 +9,7 @@ re-initialisation).
 
 import glob
 import hashlib
+import io
 import math
 import os
 import sys
@@ -425,8 +426,15 @@ def _read(path) -> dict | None:
 
 def _write(path, state) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    content = io.BytesIO()
+    torch.save(state, content)  # not to the file: torch does not say why a disk refuses
+    try:
+        partial.write_bytes(content.getbuffer())
+        os.replace(partial, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # writing to an open file names none
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _remove(path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from kill_sweep import assert_same_but_for_times, finished, tables
 
 from itlm import config as checked
 from itlm import data, labels, records, sweep, training
@@ -68,7 +69,7 @@ def test_a_fault_in_a_grid_is_named_with_its_block(blocks, message):
 
 @pytest.mark.parametrize("path", sorted((HERE.parent / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_grids_of_the_book_expand(path):
-    assert len(list(configurations(yaml.safe_load(path.read_text())))) > 1
+    assert len(list(configurations(sweep.load(path)))) > 1
 
 
 def test_a_run_has_its_key_and_the_visits_it_will_cost():
@@ -125,10 +126,6 @@ def part(folder, name, seed=0, status="", values=(1.0,), experiment="labels", ke
     record.key = key or record.key
     record.add(0, {f"{name}_{i}": value for i, value in enumerate(values)})
     return records.save_part(record.finish(status), folder)
-
-
-def tables(folder):
-    return tuple(pd.read_csv(folder / f"labels{end}.csv", dtype={"key": str}) for end in (".runs", ""))
 
 
 def texts(folder):
@@ -217,7 +214,7 @@ def test_a_field_added_later_changes_no_recorded_row_but_for_its_column(tmp_path
 def test_a_part_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = part(tmp_path, "m")
     before = path.read_bytes()
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("no room")))
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "no room")))
     with pytest.raises(OSError, match="no room"):
         part(tmp_path, "other")
     assert path.read_bytes() == before and list(tmp_path.glob("*.json")) == [path]
@@ -300,7 +297,9 @@ def begun(monkeypatch, run=None):
 
 def quick(config, **_):
     time.sleep(0.01)
-    return records.begin("labels", labels.RECIPE, config, labels.digest(config)).finish()
+    record = records.begin("labels", labels.RECIPE, config, labels.digest(config))
+    record.add(0, {"m": 1.0})
+    return record.finish()
 
 
 def test_what_is_recorded_is_not_run_again(place, monkeypatch, capsys):
@@ -350,7 +349,7 @@ def test_a_run_that_fails_is_recorded_with_its_reason_and_stops_no_other(place, 
     before, seeds = texts(place / "results"), begun(monkeypatch)
     assert run_and_collect(path) == 1 and seeds == []  # it is not tried again
     assert texts(place / "results") == before
-    assert sorted(path.suffix for path in (place / "parts").iterdir()) == [".json"] * 3
+    assert sorted(path.suffix for path in (place / "parts").iterdir()) == [".json"] * 3 + [".lock"]  # collect's
 
 
 def test_an_interrupt_is_no_failure(place, monkeypatch):
@@ -382,6 +381,243 @@ def test_workers_side_by_side_run_everything_once(place, monkeypatch):
         assert list(workers.map(sweep.main, [[path]] * 3)) == [0, 0, 0]
     assert sorted(seeds) == list(range(12))
     assert len(list((place / "parts").glob("*.json"))) == 12
+
+
+def test_two_sweeps_that_end_together_collect_one_after_the_other(place):
+    path, end = write(place, {"seed": 0}), []
+    part(place / "parts", "m")
+    with open(place / "parts" / "labels.lock", "w") as other, ThreadPoolExecutor(1) as threads:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting = threads.submit(lambda: end.append(sweep.main([path, "--collect"])))
+        time.sleep(0.2)
+        assert not waiting.done() and not (place / "results" / "labels.csv").exists()
+        fcntl.flock(other, fcntl.LOCK_UN)
+    assert end == [0] and (place / "results" / "labels.csv").exists()
+
+
+# bad input
+
+
+def refused(capsys, path, *options):
+    """The sweep stops before it has run or changed anything; return what it says."""
+    assert sweep.main([str(path), *options]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("STOPPED ") and said.err.count("\n") == 1
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("blocks:\n  - {seed: 0}\n  - {sede: 1}\n", ":4: unknown field 'sede'; the fields are scale, dataset,"),
+        ("fixed: {sede: 1}\nblocks:\n  - {seed: 0}\n", ":4: unknown field 'sede' in fixed; the fields are scale,"),
+        ("blocks:\n  - {clean: 60}\n", ":3: clean must be a number in [0, 1], got 60"),
+        ("blocks:\n  - {seed: []}\n", ":3: seed has no values"),
+        ("blocks:\n  - {seed: 0}\n  - {seed: 0}\n", ":4: {'seed': 0} is already in "),
+        ("blocks:\n  - seed: 0\n    clean: 0.5\n    seed: 1\n", ":5: seed is given twice"),
+        ("blocks:\n  - {seed: 0\n", ":4: expected ',' or '}'"),
+        ("blocks: {seed: 0}\n", ":2: blocks must be a list of fields"),
+        ("blocks: 3\n", ":2: blocks must be a list of fields"),
+        ("block: [{seed: 0}]\n", ": a grid has experiment, blocks and perhaps fixed, got experiment, block"),
+        (None, ": a grid has experiment, blocks and perhaps fixed, got NoneType"),
+        ("blocks: [{seed: 0}]\nexperiment: lables\n", ":3: experiment is given twice"),
+    ],
+)
+def test_a_grid_that_cannot_be_run_is_named_with_its_line(tmp_path, capsys, text, message):
+    path = tmp_path / "grid.yaml"
+    path.write_text("" if text is None else f"experiment: labels\n{text}")
+    assert f"{path}{message}" in refused(capsys, path)
+    assert not list(tmp_path.glob("parts/*"))
+
+
+@pytest.mark.parametrize("name", ["lables", "data", 3])
+def test_a_grid_of_no_experiment_says_what_one_is(tmp_path, capsys, name):
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump({"experiment": name, "blocks": [{"seed": 0}]}))
+    assert f"{path}: experiment must be a module of itlm such as labels or gan: " in refused(capsys, path)
+
+
+def test_a_grid_that_is_missing_is_named_with_those_that_are_there(tmp_path, capsys):
+    (tmp_path / "other.yaml").write_text("")
+    said = refused(capsys, tmp_path / "grid.yaml")
+    assert f"'{tmp_path}/grid.yaml'" in said and said.endswith("are: other\n")
+
+
+def test_a_missing_data_set_is_named_before_anything_is_run(tmp_path, place, capsys, monkeypatch):
+    monkeypatch.setenv("ITLM_DATA", str(tmp_path / "none"))
+    path, seeds = write(place, {"seed": 0}, dataset="mnist"), begun(monkeypatch, quick)
+    for options in ([], ["--plan"]):
+        said = refused(capsys, path, *options)
+        assert f"STOPPED {path}: no mnist in {tmp_path}/none/mnist" in said and "Remedies: " in said
+    assert seeds == []
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), data.DataError("mnist is gone")])
+def test_a_fault_of_the_machine_stops_the_sweep_and_is_no_failed_run(place, capsys, monkeypatch, error):
+    def faulty(config, **_):
+        if config.seed == 1:
+            raise error
+        return quick(config)
+
+    path = write(place, {"seed": [0, 1, 2]})
+    with monkeypatch.context() as patch:
+        patch.setattr(labels, "run", faulty)
+        assert sweep.main([path]) == 2
+    assert str(error) in capsys.readouterr().err and len(finished(place / "parts")) == 1
+    seeds = begun(monkeypatch, quick)
+    assert sweep.main([path]) == 0 and seeds == [1, 2]
+
+
+@pytest.mark.parametrize("what", ["part", "checkpoint", "values", "runs"])
+def test_a_full_disk_loses_nothing_that_was_recorded(place, capsys, monkeypatch, what):
+    path = write(place, {"seed": [0, 1]})
+    if what != "checkpoint":
+        monkeypatch.setattr(labels, "run", quick)
+    part(place / "parts", "m", seed=9)
+    records.collect("labels", place / "parts")
+    recorded = texts(place / "results")
+    first, second = expand(sweep.load(Path(path)))
+    full = {  # where a file is written before it gets its name
+        "part": place / "parts" / f".{second.key}.json.tmp",
+        "checkpoint": place / "parts" / f"{second.key}.pt.{os.getpid()}.tmp",
+        "values": place / "results" / ".labels.csv.tmp",
+        "runs": place / "results" / ".labels.runs.csv.tmp",
+    }[what]
+    full.symlink_to("/dev/full")
+    name = full.name.removesuffix(".tmp").removeprefix(".").removesuffix(f".{os.getpid()}")
+    codes = [sweep.main([path]), sweep.main([path, "--collect"])]
+    said = capsys.readouterr().err
+    assert 2 in codes and f"No space left on device: '{full.with_name(name)}'" in said and "making room" in said
+    assert not full.is_symlink() and not list(place.rglob("*.tmp"))  # what was half written takes no room
+    assert first.key in finished(place / "parts") and all(
+        set(old.splitlines()) <= set(new.splitlines())
+        for old, new in zip(recorded, texts(place / "results"), strict=True)
+    )
+    before = finished(place / "parts")
+    assert run_and_collect(path) == 0 and before.items() <= finished(place / "parts").items()
+    assert tables(place / "results")[0].status.tolist() == ["ok"] * 3
+    assert set(tables(place / "results")[1].key) == set(tables(place / "results")[0].key)
+
+
+def test_a_folder_without_file_locks_is_refused(place, capsys, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(37, "No locks available")))
+    said = refused(capsys, write(place, {"seed": 0}))
+    assert "No locks available" in said and "--parts must lie on a file system with file locks" in said
+
+
+def lines(path, number, change):
+    """Change one line of a file, counted from 1."""
+    found = path.read_text().splitlines(keepends=True)
+    found[number - 1] = change(found[number - 1])
+    path.write_text("".join(found))
+
+
+TORN = [
+    ("labels.csv", lambda path: path.write_text(path.read_text()[:-1]), 5, "the line is cut short"),
+    ("labels.csv", lambda path: lines(path, 3, lambda line: line[:14] + "\n"), 3, "has 2 fields, the first line has 4"),
+    ("labels.csv", lambda path: lines(path, 3, lambda line: line.replace(",2", ",high")), 3, "value must be a"),
+    (
+        "labels.csv",
+        lambda path: lines(path, 2, lambda line: line.replace(",0,", ",zero,")),
+        2,
+        "round must be a number",
+    ),
+    ("labels.csv", lambda path: lines(path, 1, lambda line: line.replace("round", "t")), 1, "column round is missing"),
+    ("labels.csv", lambda path: lines(path, 2, lambda line: f"<<<<<<< HEAD\n{line}"), 2, "has 1 fields"),
+    ("labels.csv", lambda path: path.write_text(""), 1, "column key, round, metric, value is missing"),
+    ("labels.runs.csv", lambda path: path.write_text(path.read_text()[:-30]), 3, "fields, the first line has "),
+    ("labels.runs.csv", lambda path: lines(path, 1, lambda line: line.replace("status", "state")), 1, "column status"),
+    ("labels.runs.csv", lambda path: lines(path, 2, lambda line: line.replace("True", '"True')), 3, "unexpected end"),
+]
+WRONG = [
+    (
+        "labels.runs.csv",
+        lambda path: lines(path, 3, lambda line: line.replace(",0.6,", ",0.7,")),
+        3,
+        "the parameters make",
+    ),
+    (
+        "labels.runs.csv",
+        lambda path: lines(path, 3, lambda line: line.replace(",0.6,", ",60,")),
+        3,
+        "none: clean must be",
+    ),
+    (
+        "labels.runs.csv",
+        lambda path: lines(path, 3, lambda line: line.replace(",True,", ",yes,")),
+        3,
+        "none: bounded must",
+    ),
+    ("labels.runs.csv", lambda path: lines(path, 3, lambda line: "f" * 12 + line[12:]), 3, "the key is ffffffffffff"),
+    ("labels.runs.csv", lambda path: lines(path, 3, lambda line: 2 * line), 4, "is in line 3 already"),
+    (
+        "labels.csv",
+        lambda path: path.write_text("".join(path.read_text().splitlines(True)[:3])),
+        None,
+        "has no values in",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "spoil", "line", "message"), TORN + WRONG)
+def test_a_table_that_a_hand_has_changed_is_named_with_its_line_and_left_alone(
+    place, capsys, monkeypatch, name, spoil, line, message
+):
+    for seed in (0, 1):
+        part(place / "parts", "m", seed, values=(1.0, 2.0))
+    records.collect("labels", place / "parts")
+    for file in (place / "parts").iterdir():
+        file.unlink()
+    table, seeds, path = place / "results" / name, begun(monkeypatch, quick), write(place, {"seed": [5, 6]})
+    before = table.read_bytes()
+    spoil(table)
+    after = texts(place / "results")
+    assert table.read_bytes() != before
+    part(place / "parts", "m", seed=2)
+    where = f"{table}:{line}: " if line else f"{place}/results/labels.runs.csv:"
+    for options in ([], ["--plan"], ["--collect"]):
+        said = refused(capsys, path, *options)
+        assert said.startswith(f"STOPPED {where}") and message in said and f"git restore {place}/results/labels" in said
+    assert seeds == [] and texts(place / "results") == after
+    if (name, spoil, line, message) in TORN:  # a page says so too
+        for read in (
+            lambda: records.results(name.removesuffix(".csv")),
+            lambda: records.collect("labels", place / "parts"),
+        ):
+            with pytest.raises(records.Damaged, match=f":{line}: .*{message}"):
+                read()
+        assert texts(place / "results") == after
+    table.write_bytes(before)
+    assert sweep.main([path]) == 0 and seeds == [5, 6]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_text(path.read_text()[:-20]),
+        lambda path: path.write_text(""),
+        lambda path: path.write_text('{"a": 1}'),
+        lambda path: path.write_text("[1, 2]"),
+        lambda path: path.write_text(path.read_text().replace('"ok"', '"fine"')),
+        lambda path: path.write_text(path.read_text().replace("1.0]]", '"one"]]')),
+        lambda path: path.with_name("copy.json").write_text(path.read_text()),
+    ],
+)
+def test_a_part_that_is_torn_or_no_part_is_named_and_nothing_is_collected(place, capsys, spoil):
+    path = write(place, {"seed": 0})
+    part(place / "parts", "m", seed=1)
+    spoil(part(place / "parts", "m", seed=2))
+    for options in ([], ["--plan"], ["--collect"]):
+        said = refused(capsys, path, *options)
+        assert said.startswith(f"STOPPED {place}/parts/") and ".json is torn, or no part" in said and "Move it" in said
+    assert list((place / "results").iterdir()) == []
+
+
+def test_a_reason_of_several_lines_is_recorded_in_one(place):
+    record = records.begin("labels", 1, labels.Config(seed=3).resolved(), "ab" * 32)
+    records.save_part(record.finish('Error: one,\n  "two"\n\nthree'), place / "parts")
+    records.collect("labels", place / "parts")
+    assert records.results("labels.runs").reason.tolist() == ['Error: one, "two" three']
 
 
 # a sweep that is killed
@@ -444,11 +680,13 @@ def test_a_sweep_that_was_killed_three_times_ends_as_if_it_had_not(place, monkey
     write(place, {"seed": [0, 1], "method": ["itlm", "oracle"]})
     code = "import sys, test_sweep; test_sweep.child(*sys.argv[1:])"
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
+    before = {}
     for moment in ("in a fit", "in a checkpoint", "between the tables"):
         command = [sys.executable, "-W", "error", "-c", code, str(place), moment]
         killed = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=120)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert not (place / "results" / "labels.runs.csv").exists()
+        assert before.items() <= (before := finished(place / "parts")).items()
     for holder, name in ((labels, "run"), (training, "fit"), (records, "save_part")):
         monkeypatch.setattr(holder, name, getattr(holder, name))  # what watch replaces is put back afterwards
     watch(place / "log")
@@ -465,8 +703,5 @@ def test_a_sweep_that_was_killed_three_times_ends_as_if_it_had_not(place, monkey
     (whole / "results").mkdir(parents=True)
     use(whole / "results")
     assert run_and_collect(write(whole, {"seed": [0, 1], "method": ["itlm", "oracle"]})) == 0
-    assert texts(place / "results")[1] == texts(whole / "results")[1]
-    ours, theirs = (tables(place / "results")[0].drop(columns=["seconds", "utc"]) for place in (place, whole))
-    pd.testing.assert_frame_equal(ours, theirs)
-    assert len(ours) == 4 and (ours.status == "ok").all()
-    assert sorted(path.suffix for path in (place / "parts").iterdir()) == [".json"] * 4
+    assert_same_but_for_times(place / "results", whole / "results", runs=4)
+    assert sorted(path.suffix for path in (place / "parts").iterdir()) == [".json"] * 4 + [".lock"]  # collect's
