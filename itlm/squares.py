@@ -306,7 +306,7 @@ def _kept_mass(r, weights, h) -> np.ndarray:
 
 def _compete(rows: _Rows, n_starts, random) -> list:
     """Take two concentration steps from each start; return the best ten, or three where they are dear."""
-    X, y = rows.at(slice(None)), rows.y
+    X, y, h = rows.at(slice(None)), rows.y, rows.h
     weights = np.ones(len(y)) if rows.weights is None else rows.weights
     if len(y) <= 1000:  # equal samples as one with more weight: repetition changes no start
         both, place = np.unique(np.column_stack([X, y]), axis=0, return_inverse=True)
@@ -315,42 +315,64 @@ def _compete(rows: _Rows, n_starts, random) -> list:
     if n_starts == 1:
         return [("least squares", _least_squares(X, y, weights, rows.ones))]
     found = []
-    for name, theta in islice(_starts(X, y, weights, rows.h, rows.ones, n_starts is None, random), n_starts):
+    for name, theta in islice(_deterministic(X, y, weights, rows.ones), n_starts):
         for _ in range(2):
-            theta = _least_squares(X, y, _kept_mass(np.abs(y - X @ theta), weights, rows.h), rows.ones)
+            theta = _least_squares(X, y, _kept_mass(np.abs(y - X @ theta), weights, h), rows.ones)
         r = np.abs(y - X @ theta)
-        found.append((float(_kept_mass(r, weights, rows.h) @ r**2), name, theta))
+        found.append((float(_kept_mass(r, weights, h) @ r**2), name, theta))
+    for subsets in _subsets(X, h / weights.sum(), None if n_starts is None else n_starts - len(found), random):
+        for begin in range(0, len(subsets), many := max(1, 2**21 // len(y))):
+            thetas, objectives = _elemental(X, y, weights, h, subsets[begin : begin + many])
+            found += [(float(o), "elemental", theta) for o, theta in zip(objectives, thetas, strict=True)]
     found.sort(key=lambda start: start[0])
     distinct = [b for a, b in pairwise([(-1.0,), *found]) if b[0] > a[0] * (1 + 1e-9)]
     return [(name, theta) for _, name, theta in distinct[: 10 if X.size < 50_000 else 3]]
 
 
-def _starts(X, y, weights, h, ones, sparing, random) -> Iterator:
-    """Yield starts, as (name, theta): least squares, five from robust correlations, elemental subsets."""
-    yield "least squares", _least_squares(X, y, weights, ones)
-    yield from _deterministic(X, y, weights, ones)
+def _subsets(X, share, number, random) -> list:
+    """Elemental subsets to start from, as arrays of indices (m, d): all, or as many as help, or ``number``."""
     n, d = X.shape
-    if n <= d:
-        return
+    if n <= d or number == 0:
+        return []
     if math.comb(n, d) <= MANY:
         sizes = [size for size in (d, d + 1) if math.comb(n, size) <= 4 * MANY]
-        subsets = (list(some) for size in sizes for some in combinations(range(n), size))
-    else:
-        clean = (h / weights.sum()) ** d  # chance that an elemental subset has none of the samples to be dropped
+        return [np.array(list(islice(combinations(range(n), size), number))) for size in sizes]
+    if number is None and X.size <= 3000:
+        number = MANY  # they cost little
+    elif number is None:
+        clean = share**d  # chance that a subset has none of the samples to be dropped
         enough = math.ceil(math.log(0.001) / math.log1p(-clean)) if clean < 1 else 1
-        if not sparing:
-            number = 10**9  # as many as are asked for
-        elif X.size <= 10_000:
-            number = MANY  # they cost little
+        number = min(MANY, enough) if clean * MANY >= 5 else 0
+    return [np.array([random.choice(n, d, replace=False) for _ in range(number)])] if number else []
+
+
+def _elemental(X, y, weights, h, subsets):
+    """Fit every subset, and take two concentration steps from each, all at once: thetas (m, d), objectives (m,).
+
+    Normal equations with a trace of ridge: good enough for where to start.
+    """
+    n, d = X.shape
+    equal = weights.min() == 1 == weights.max() and h == int(h)
+    products = (X[:, :, None] * X[:, None, :]).reshape(n, d * d)
+    mass = np.zeros((len(subsets), n))
+    np.put_along_axis(mass, subsets, 1.0, axis=1)
+    for _ in range(3):
+        A = (mass @ products).reshape(-1, d, d)
+        A[:, range(d), range(d)] = A[:, range(d), range(d)] * (1 + 1e-10) + 1e-300
+        thetas = np.linalg.solve(A, (mass @ (X * y[:, None]))[:, :, None])[:, :, 0]  # (m, d)
+        r = np.abs(y - thetas @ X.T)  # (m, n)
+        if equal:
+            mass = (r <= np.partition(r, int(h) - 1, axis=1)[:, int(h) - 1 : int(h)]).astype(float)
         else:
-            number = min(MANY, enough) if clean * MANY >= 5 else 0
-        subsets = (random.choice(n, d, replace=False) for _ in range(number))
-    for some in subsets:
-        yield "elemental", _minimum_norm(X[some], y[some], ones)
+            order = np.argsort(r, axis=1, kind="stable")
+            before = np.cumsum(weights[order], axis=1) - weights[order]
+            np.put_along_axis(mass, order, np.clip(h - before, 0, weights[order]), axis=1)
+    return thetas, (mass * r**2).sum(1)
 
 
 def _deterministic(X, y, weights, ones) -> Iterator:
-    """Yield robust starts as in DetLTS: regressions in transformed coordinates, and on the central half."""
+    """Yield least squares, then robust starts as in DetLTS: in transformed coordinates, and on the central half."""
+    yield "least squares", _least_squares(X, y, weights, ones)
     Z = np.column_stack([X[:, :-1] if ones else X, y])  # (n, d): the features and the outputs
     centre = np.array([_median(column, weights) for column in Z.T]) if ones else np.zeros(Z.shape[1])
     Z = Z - centre
@@ -442,7 +464,7 @@ def _concentrate(rows: _Rows, theta, max_iter: int, guess: float | None = None) 
         rate = 0.45 if step is None else min(0.9, max(0.2, moved / step))
         step, reach = moved, 1.25 * moved / (1 - rate)  # how far theta may yet go
         level = levels[-1] if levels else _Level(None, 0.0, None, 0, None, None, norms)
-        inside, which = _near(r, h - level.inside, threshold, reach * level.norms)
+        inside, which = _near(r, h - level.inside, threshold, np.multiply(reach, level.norms, dtype=float))
         if 2 * len(which) <= len(r) and which.size * rows.d * 8 <= room:
             if levels:
                 found = (level.which[which], level.inside + inside, level.X[which], level.y[which])
