@@ -29,6 +29,7 @@ from .trimming import _smallest, n_kept
 __all__ = ["TrimmedFit", "least_trimmed_squares"]
 
 MANY = 500  # elemental subsets at most, as FAST-LTS has it
+SMALL = 3000  # numbers in X up to which more starts and more steps cost little
 
 
 @dataclass(frozen=True)
@@ -322,7 +323,8 @@ def _compete(rows: _Rows, n_starts, random) -> list:
         found.append((float(_kept_mass(r, weights, h) @ r**2), name, theta))
     for subsets in _subsets(X, h / weights.sum(), None if n_starts is None else n_starts - len(found), random):
         for begin in range(0, len(subsets), many := max(1, 2**21 // len(y))):
-            thetas, objectives = _elemental(X, y, weights, h, subsets[begin : begin + many])
+            steps = 7 if X.size <= SMALL else 2
+            thetas, objectives = _elemental(X, y, weights, h, subsets[begin : begin + many], steps)
             found += [(float(o), "elemental", theta) for o, theta in zip(objectives, thetas, strict=True)]
     found.sort(key=lambda start: start[0])
     distinct = [b for a, b in pairwise([(-1.0,), *found]) if b[0] > a[0] * (1 + 1e-9)]
@@ -337,7 +339,7 @@ def _subsets(X, share, number, random) -> list:
     if math.comb(n, d) <= MANY:
         sizes = [size for size in (d, d + 1) if math.comb(n, size) <= 4 * MANY]
         return [np.array(list(islice(combinations(range(n), size), number))) for size in sizes]
-    if number is None and X.size <= 3000:
+    if number is None and X.size <= SMALL:
         number = MANY  # they cost little
     elif number is None:
         clean = share**d  # chance that a subset has none of the samples to be dropped
@@ -346,8 +348,8 @@ def _subsets(X, share, number, random) -> list:
     return [np.array([random.choice(n, d, replace=False) for _ in range(number)])] if number else []
 
 
-def _elemental(X, y, weights, h, subsets):
-    """Fit every subset, and take two concentration steps from each, all at once: thetas (m, d), objectives (m,).
+def _elemental(X, y, weights, h, subsets, steps):
+    """Fit every subset, and take concentration steps from each, all at once: thetas (m, d), objectives (m,).
 
     Normal equations with a trace of ridge: good enough for where to start.
     """
@@ -356,7 +358,7 @@ def _elemental(X, y, weights, h, subsets):
     products = (X[:, :, None] * X[:, None, :]).reshape(n, d * d)
     mass = np.zeros((len(subsets), n))
     np.put_along_axis(mass, subsets, 1.0, axis=1)
-    for _ in range(3):
+    for _ in range(steps + 1):
         A = (mass @ products).reshape(-1, d, d)
         A[:, range(d), range(d)] = A[:, range(d), range(d)] * (1 + 1e-10) + 1e-300
         thetas = np.linalg.solve(A, (mass @ (X * y[:, None]))[:, :, None])[:, :, 0]  # (m, d)

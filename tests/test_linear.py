@@ -1,6 +1,8 @@
 """Simulated data, gradient steps, and least trimmed squares against known truths."""
 
 import itertools
+import shutil
+import subprocess
 import tracemalloc
 
 import numpy as np
@@ -111,6 +113,38 @@ def test_the_solver_finds_the_proved_optimum_of_small_sets():
         sets = (list(chosen) for chosen in itertools.combinations(range(12), 8))
         best = min(np.linalg.lstsq(X[chosen], y[chosen], rcond=None)[1][0] for chosen in sets)
         assert abs(least_trimmed_squares(X, y, 8 / 12).objective / best - 1) < 1e-9
+
+
+CLASSICS = ("hbk", "wood", "delivery", "salinity", "coleman", "aircraft", "education", "pulpfiber")  # in robustbase
+
+
+@pytest.mark.skipif(not shutil.which("Rscript"), reason="R is not installed")
+def test_the_objective_is_never_above_that_of_robustbases_500_starts(tmp_path):
+    script = """
+        if (!requireNamespace("robustbase", quietly = TRUE)) quit(status = 3)
+        for (name in strsplit("%s", " ")[[1]]) {
+          data(list = name, package = "robustbase"); Z <- get(name); Z <- as.matrix(Z[, sapply(Z, is.numeric)])
+          X <- Z[, -ncol(Z), drop = FALSE]; y <- Z[, ncol(Z)]; set.seed(1)
+          fit <- robustbase::ltsReg(X, y, mcd = FALSE, nsamp = 500)
+          coef <- fit$raw.coefficients
+          kept <- sort((y - coef[1] - X %%*%% coef[-1])^2)[1:fit$quan]
+          write.table(Z, paste0(name, ".csv"), sep = ",", row.names = FALSE, col.names = FALSE)
+          cat(name, fit$quan, format(sum(kept), digits = 17), "\n")
+        }"""
+    done = subprocess.run(
+        ["Rscript", "--vanilla", "-e", script % " ".join(CLASSICS)], cwd=tmp_path, capture_output=True, text=True
+    )
+    if done.returncode == 3:
+        pytest.skip("R's robustbase is not installed")
+    assert not done.returncode, done.stderr
+    compared = [line.split() for line in done.stdout.splitlines()]
+    assert len(compared) == len(CLASSICS)
+    for name, h, objective in compared:
+        Z = np.loadtxt(tmp_path / f"{name}.csv", delimiter=",")
+        alpha = min(1.0, (int(h) + 0.5) / len(Z))
+        ours = least_trimmed_squares(Z[:, :-1], Z[:, -1], alpha, fit_intercept=True)
+        assert ours.kept.sum() == int(h)
+        assert ours.objective <= float(objective) * (1 + 1e-9), name
 
 
 @pytest.mark.parametrize("outputs", OUTPUTS)
