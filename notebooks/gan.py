@@ -292,6 +292,8 @@ for i, ((name, fields), colour) in enumerate(zip(moments.items(), (ITLM, CLEAN, 
     by_round = [series(recorded, setting, "precision", t) for t in range(6)]
     if len(by_round[0]):
         ax.plot([v.mean() for v in by_round], "s--" if i > 1 else "o-", ms=4, color=colour, label=name)
+printed = paper.loc[("mnist-fashion_mnist", 70)]
+ax.plot([printed[f"iter_{t + 1}"] for t in range(5)], ":", color=figures.ORACLE, label="the paper")
 ax.axhline(70, color=BASELINE, lw=1, ls="--")
 ax.set(xlabel="round", ylabel="clean among the kept (%)")
 figures.label_ends(ax, gap=0.08)
@@ -299,7 +301,32 @@ plt.show()
 
 # %% [markdown]
 # *Precision by round, MNIST at 70 % clean, means over the recorded seeds; solid: no normalisation, dashed: batch
-# norm. The grey line is chance. Scored late, batch norm throws out the digits in every round.*
+# norm, dotted: the paper's column. The grey line is chance.*
+#
+# Scored at the end, a discriminator with batch norm stays near chance, round after round. Scored at a quarter of the
+# fit it starts where the paper starts and climbs as the paper's does:
+
+# %% tags=["hide-input"]
+rows = []
+for percent in (80, 70):
+    fields = {"clean": percent / 100, "normalisation": "batch", "score_at": 0.25}
+    pick = partial(series, recorded, gan.Config(scale="cpu", pair="mnist-fashion_mnist", **fields).resolved())
+    if len(pick("precision", 5)):
+        rise = verdicts.evidence(pick("precision", 0), pick("precision", 5))
+        looks = verdicts.evidence(pick("bad_looking", 0), pick("bad_looking", 5))
+        printed = paper.loc[("mnist-fashion_mnist", percent)]
+        rows.append({"clean": f"{percent} %", "paper, iter-1 to 5": f"{printed.iter_1:.1f} → {printed.iter_5:.1f}",
+                     "ours, Round 0 to 5": f"{rise.before:.1f} → {rise.after:.1f}",
+                     "rise (points)": f"{rise.difference:+.1f} ± {rise.half_width:.1f}",
+                     "bad-looking, Round 0 to 5 (%)": f"{looks.before:.1f} → {looks.after:.1f}",
+                     "n": rise.n})  # fmt: skip
+HTML(pd.DataFrame(rows).to_html(index=False, border=0))
+
+# %% [markdown]
+# *Precision of the kept images with batch norm, scored at a quarter of the fit.*
+#
+# Whether that is what the paper did, it does not say. We kept to the setting that we had chosen by Round 0 alone for
+# the tables above: choosing by what trimming gains would be choosing by the result.
 #
 # For each pair we chose, before any trimmed round was run, by the AUC of Round 0 at three seeds that no result uses:
 
@@ -359,9 +386,8 @@ print(
 # * The paper's sizes and schedule for its GANs are not known, and no GPU was available: 64 x 64 faces were not run.
 # * *Why* batch norm turns the ranking round is open. It is not the statistics one scores with. If your GAN's
 #   discriminator has batch norm, score early (`score_at`), or leave it out (`normalisation`).
-# * The paper's precision *rises*: its first discriminator ranks near chance, or below. Ours ranks well at once where
-#   it has no batch norm, or scores early, so that less is left to gain. We found no setting that starts as badly as
-#   the paper's and still recovers.
+# * At 80 % clean the paper's first discriminator is worse than chance, and the method recovers all the same. We have
+#   not seen that: where ours began at chance it stayed there.
 # * The generated faces are poor at this budget, with or without trimming: a few hundred steps at 32 x 32 pixels. What
 #   the judge says of them is to be read with that in mind.
 
