@@ -163,7 +163,7 @@ def simulate(
 
 
 def gradient_step(X, y, theta, kept, step: float, link: str = "identity") -> np.ndarray:
-    """Take one gradient step on the kept samples: Algorithm 2 with M = 1 and N = |S|.
+    """Take one gradient step on the kept samples: Algorithm 2 with M = 1 and a batch of all of them.
 
     Parameters
     ----------
