@@ -146,9 +146,16 @@ def least_trimmed_squares(
     return min(fits, key=lambda fit: fit.objective)
 
 
+def _is_mapped(X) -> bool:
+    """Whether an array is a memory map, or a view of one."""
+    while X is not None and not isinstance(X, np.memmap):
+        X = getattr(X, "base", None)
+    return X is not None
+
+
 def _checked(X, y, alpha, weights, ones) -> "_Rows":
     """Check what is given, and say what is wrong with it."""
-    X = X if isinstance(X, np.memmap) else np.asarray(X)
+    X = np.asarray(X)
     y = np.ascontiguousarray(y, dtype=np.float64)
     if X.ndim != 2 or not X.size:
         raise ValueError(f"X must have shape (n, d), both at least 1, got {X.shape}")
@@ -443,7 +450,7 @@ def _concentrate(rows: _Rows, theta, max_iter: int, guess: float | None = None) 
     if rows.weights is not None:
         return _concentrate_weighted(rows, theta, max_iter)
     h, normal, levels, path, step, converged = rows.h, _Normal(rows), [], [], None, False
-    room = rows.X.nbytes / 2 if not isinstance(rows.X, np.memmap) else 16 * rows.n  # bytes, for the copies of rows
+    room = 16 * rows.n if _is_mapped(rows.X) else rows.X.nbytes / 2  # bytes, for copies of rows
     scale = np.sqrt((rows.at(slice(0, 1000)) ** 2).mean(0))
     scale = np.where(scale > 0, scale, 1.0)
     r, norms, kept, threshold = _first_pass(rows, normal, theta, scale, h, guess)
