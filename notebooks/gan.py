@@ -328,7 +328,8 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 # Whether that is what the paper did, it does not say. We kept to the setting that we had chosen by Round 0 alone for
 # the tables above: choosing by what trimming gains would be choosing by the result.
 #
-# For each pair we chose, before any trimmed round was run, by the AUC of Round 0 at three seeds that no result uses:
+# For each pair we chose, before any trimmed round was run, by the AUC of Round 0 at seeds that no result uses (for MNIST, on
+# the curves of the section before):
 
 # %% tags=["hide-input"]
 runs = recorded[0][(recorded[0].seed >= CHOOSING) & (recorded[0]["rounds"] == 0) & ~recorded[0].trace]
@@ -340,8 +341,8 @@ study.columns = [f"step {step}" for step in study.columns]
 HTML(study.round(0).reset_index().to_html(index=False, na_rep="", border=0))
 
 # %% [markdown]
-# *AUC of Round 0 in percent, by the number of steps after which the discriminator scores: means over three seeds, 70 %
-# clean. At 50 the discriminator knows nothing; below it, trimming throws out the clean images.*
+# *AUC of Round 0 in percent, by the number of steps after which the discriminator scores: means over up to three seeds,
+# 70 % clean. At 50 the discriminator knows nothing; below it, trimming throws out the clean images.*
 #
 # The rule: with batch norm or without, whichever ranks better; at the end of the fit if that ranks well, as the
 # paper's text reads; otherwise at the best moment, or a later one within a point of it. Faces are hardest. Their
