@@ -328,8 +328,8 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 # Whether that is what the paper did, it does not say. We kept to the setting that we had chosen by Round 0 alone for
 # the tables above: choosing by what trimming gains would be choosing by the result.
 #
-# For each pair we chose, before any trimmed round was run, by the AUC of Round 0 at seeds that no result uses (for MNIST, on
-# the curves of the section before):
+# For each pair the setting was chosen by the AUC of Round 0 alone, at seeds that no result uses (for MNIST, on the
+# curves of the section before):
 
 # %% tags=["hide-input"]
 runs = recorded[0][(recorded[0].seed >= CHOOSING) & (recorded[0]["rounds"] == 0) & ~recorded[0].trace]
