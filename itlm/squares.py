@@ -184,9 +184,12 @@ class _Rows:
     ``h`` is how many of them are kept or, where they have weights, the weight kept.
     """
 
-    def __init__(self, X, y, weights, h, ones: bool):
-        self.X, self.y, self.weights, self.h, self.ones = X, y, weights, h, ones
-        self.n, self.d = X.shape[0], X.shape[1] + ones
+    def __init__(self, X, y, weights, h, ones: bool, stacked: bool = False):
+        self.y, self.weights, self.h, self.ones, self.stacked = y, weights, h, ones, stacked
+        if ones and not stacked and X.nbytes < 2**28 and not _is_mapped(X):  # once, rather than block by block
+            X, self.stacked = np.column_stack([np.asarray(X, dtype=np.float64), np.ones(len(X))]), True
+        self.X = X
+        self.n, self.d = X.shape[0], X.shape[1] + (ones and not self.stacked)
         self.block = max(256, 2**17 // self.d)  # 1 MB: what a core's cache holds
 
     def blocks(self) -> Iterator[slice]:
@@ -196,7 +199,7 @@ class _Rows:
     def at(self, which) -> np.ndarray:
         """Some rows, (m, d): a view where nothing has to be done."""
         rows = np.asarray(self.X[which], dtype=np.float64)
-        return np.column_stack([rows, np.ones(len(rows))]) if self.ones else rows
+        return np.column_stack([rows, np.ones(len(rows))]) if self.ones and not self.stacked else rows
 
     def among(self, part: slice, chosen) -> tuple[np.ndarray, np.ndarray]:
         """Those of a block that a mask has: (m, d) and (m,)."""
@@ -207,12 +210,11 @@ class _Rows:
         edges = np.arange(size + 1) * self.n // size  # one of each stretch: sorted, none twice
         which = random.integers(edges[:-1], edges[1:])
         if self.weights is None:
-            return _Rows(
-                np.asarray(self.X[which]), self.y[which], None, max(1, round(self.h * size / self.n)), self.ones
-            )
-        weights = self.weights[which]
-        h = self.h * weights.sum() / self.weights.sum()
-        return _Rows(np.asarray(self.X[which]), self.y[which], weights, h, self.ones)
+            weights, h = None, max(1, round(self.h * size / self.n))
+        else:
+            weights = self.weights[which]
+            h = self.h * weights.sum() / self.weights.sum()
+        return _Rows(np.asarray(self.X[which]), self.y[which], weights, h, self.ones, self.stacked)
 
 
 class _Normal:
@@ -383,12 +385,11 @@ def _deterministic(X, y, weights, ones) -> Iterator:
     """Yield least squares, then robust starts as in DetLTS: in transformed coordinates, and on the central half."""
     yield "least squares", _least_squares(X, y, weights, ones)
     Z = np.column_stack([X[:, :-1] if ones else X, y])  # (n, d): the features and the outputs
-    centre = np.array([_median(column, weights) for column in Z.T]) if ones else np.zeros(Z.shape[1])
-    Z = Z - centre
-    spread = np.array([_median(np.abs(column), weights) for column in Z.T])
+    Z = Z - (_medians(Z, weights) if ones else 0)
+    spread = _medians(np.abs(Z), weights)
     spread = np.where(spread > 0, spread, np.sqrt(weights @ Z**2 / weights.sum()))
     Z = Z / np.where(spread > 0, spread, 1)
-    ranks = np.column_stack([np.sign(z) * _ranks(np.abs(z), weights) for z in Z.T])
+    ranks = np.sign(Z) * np.column_stack([_ranks(z, weights) for z in np.abs(Z).T])
     length = np.linalg.norm(Z, axis=1, keepdims=True)
     transformed = {
         "tanh": np.tanh(Z),
@@ -401,19 +402,22 @@ def _deterministic(X, y, weights, ones) -> Iterator:
             T = T - weights @ T / weights.sum()
         slope = _least_squares(T[:, :-1], T[:, -1], weights, False) * spread[-1] / np.where(spread > 0, spread, 1)[:-1]
         if ones:
-            slope = np.append(slope, _median(y - X[:, :-1] @ slope, weights))
+            slope = np.append(slope, _medians((y - X[:, :-1] @ slope)[:, None], weights))
         yield name, slope
     lengths = np.linalg.norm(Z[:, :-1], axis=1)
     yield "central half", _least_squares(X, y, _kept_mass(lengths, weights, 0.5 * weights.sum()), ones)
 
 
-def _median(values, weights) -> float:
-    """The weighted median: that of the values, each repeated as often as its weight says."""
-    order = np.argsort(values, kind="stable")
-    reached, half = np.cumsum(weights[order]), 0.5 * weights.sum()
-    first = np.searchsorted(reached, half * (1 - 1e-12))
-    last = min(np.searchsorted(reached, half * (1 + 1e-12), side="right"), len(values) - 1)
-    return 0.5 * float(values[order[first]] + values[order[last]])
+def _medians(Z, weights) -> np.ndarray:
+    """Weighted medians of columns: those of the values, each repeated as often as its weight says."""
+    if weights.min() == weights.max():
+        return np.median(Z, axis=0)
+    order = np.argsort(Z, axis=0, kind="stable")
+    reached, half = np.cumsum(weights[order], axis=0), 0.5 * weights.sum()
+    first = (reached < half * (1 - 1e-12)).sum(0)
+    last = np.minimum((reached <= half * (1 + 1e-12)).sum(0), len(Z) - 1)
+    middle = np.take_along_axis(Z, np.take_along_axis(order, np.stack([first, last]), axis=0), axis=0)
+    return middle.mean(0)
 
 
 def _ranks(values, weights) -> np.ndarray:
