@@ -29,9 +29,7 @@
 # %% tags=["parameters"]
 n: int = 1000  # samples of the data set that is fitted live, from 3
 d: int = 20  # its features, from 1
-outputs: str = (
-    "random"  # its bad outputs: "random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "heavy"
-)
+outputs: str = "random"  # "random", "mixture", "sign_flip", "shifted", "all_scales", "leverage" or "heavy"
 clean: float = 0.8  # its clean fraction (alpha* in the paper), in (0, 1]
 support: float = 0.75  # fraction kept by trimming methods (alpha in Algorithm 1), in (0, 1]
 sigma: float = 0.1  # standard deviation of its noise, 0 or more
@@ -60,7 +58,7 @@ this = regressors.Config(**chosen)
 names = {key: method.name for key, method in regressors.METHODS.items()}
 
 # %% [markdown]
-# ## In three lines
+# ## In a few lines
 #
 # A plane with little noise, and a fifth of the outputs replaced by numbers that have nothing to do with the features.
 
@@ -135,7 +133,7 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 # more of the bad. Against Huber we are twice as accurate, but not fast enough: on one thread Huber takes as
 # long as half a dozen least squares fits, and a search from six starts cannot be cheaper than that.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "full-width"]
 KINDS = ["random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "heavy"]
 rows = []
 for key in ("itlm", "one_start", "raw", "lts", "lts_mcd", "robpy", "huber", "ransac", "theil_sen", "rlm", "ols"):
