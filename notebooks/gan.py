@@ -339,7 +339,8 @@ first = first.rename(columns={"normalisation": "discriminator's norm"})
 first["step"] = (first.score_at * first.epochs * first.n / first.batch).round().astype(int)
 study = first.pivot_table(index=["pair", "discriminator's norm"], columns="step", values="value")
 study.columns = [f"step {step}" for step in study.columns]
-HTML(study.round(0).astype("Int64").reset_index().to_html(index=False, na_rep="", border=0))
+study = study.map(lambda value: "" if np.isnan(value) else f"{value:.0f}")
+HTML(study.reset_index().to_html(index=False, border=0))
 
 # %% [markdown]
 # *AUC of Round 0 in percent, by the number of steps after which the discriminator scores: means over up to three seeds,
