@@ -4,7 +4,7 @@
 
 Every method gets the same samples, fits an intercept and slopes, and is timed by the clock around its fit
 alone. What bounds a method's work is as its authors have it; where a fraction to keep is asked for, it is
-``support`` for all. Settings are in `METHODS`, and printed by `settings`.
+``support`` for all. `METHODS` says with what settings.
 
 Source: `itlm.linear.simulate` for the data. robustbase (Maechler et al.) runs in R; robpy, ltsfit and
 statsmodels are Python packages: those that are not installed raise `Missing`.
@@ -29,7 +29,7 @@ from . import linear, records
 from .config import Config as Checked
 from .config import one_of, parameter, real, whole
 
-__all__ = ["METHODS", "RECIPE", "Config", "Method", "Missing", "Task", "digest", "run", "settings", "task", "visits"]
+__all__ = ["METHODS", "RECIPE", "Config", "Method", "Missing", "Task", "digest", "run", "task", "visits"]
 
 RECIPE = 1
 
@@ -99,15 +99,15 @@ def task(config: Config) -> Task:
 
 
 class Method(NamedTuple):
-    """A regressor: its name for readers, its settings in words, and what fits it.
+    """A regressor: its name for readers, its settings in words, and what makes it ready.
 
-    ``fit(X, y, config, is_bad)`` returns the coefficients, slopes first and the intercept last, (d + 1,), and the
-    seconds that the fit took, without start-up or copying.
+    ``ready()`` imports what it needs and returns ``fit(X, y, config, is_bad)``, which gives the coefficients, slopes
+    first and the intercept last, (d + 1,), and the seconds of the fit alone.
     """
 
     name: str
     settings: str
-    fit: Callable
+    ready: Callable
 
 
 def _timed(fit) -> Callable:
@@ -165,38 +165,50 @@ def _robustbase(mcd: bool) -> Callable:
     return fit
 
 
-@_timed
-def _robpy(X, y, config, is_bad):
+def _robpy() -> Callable:
     try:
         from robpy.regression import FastLTSRegression
     except ImportError:
         raise Missing("robpy is not installed: pip install robpy") from None
-    model = FastLTSRegression(alpha=config.support, random_state=config.seed)
-    model = model.fit(X, y, verbosity=logging.ERROR).model
-    return np.append(model.coef_, model.intercept_)
+
+    @_timed
+    def fit(X, y, config, is_bad):
+        model = FastLTSRegression(alpha=config.support, random_state=config.seed)
+        model = model.fit(X, y, verbosity=logging.ERROR).model
+        return np.append(model.coef_, model.intercept_)
+
+    return fit
 
 
-@_timed
-def _ltsfit(X, y, config, is_bad):
+def _ltsfit() -> Callable:
     try:
         from ltsfit.ltsfit import ltsfit
     except ImportError:
         raise Missing("ltsfit is not installed: pip install ltsfit") from None
-    errors = np.full_like(y, config.sigma)
-    with contextlib.redirect_stdout(io.StringIO()):  # it reports at length
-        fitted = ltsfit(X, y, np.zeros_like(X), errors, frac=config.support, plot=False, text=False)
-    intercept, *slopes = fitted.coef
-    return np.append(slopes, intercept)
+
+    @_timed
+    def fit(X, y, config, is_bad):
+        errors = np.full_like(y, config.sigma)
+        with contextlib.redirect_stdout(io.StringIO()):  # it reports at length
+            fitted = ltsfit(X, y, np.zeros_like(X), errors, frac=config.support, plot=False, text=False)
+        intercept, *slopes = fitted.coef
+        return np.append(slopes, intercept)
+
+    return fit
 
 
-@_timed
-def _rlm(X, y, config, is_bad):
+def _rlm() -> Callable:
     try:
         import statsmodels.api as sm
     except ImportError:
         raise Missing("statsmodels is not installed: pip install statsmodels") from None
-    intercept, *slopes = sm.RLM(y, sm.add_constant(X), M=sm.robust.norms.TukeyBiweight()).fit(maxiter=500).params
-    return np.append(slopes, intercept)
+
+    @_timed
+    def fit(X, y, config, is_bad):
+        intercept, *slopes = sm.RLM(y, sm.add_constant(X), M=sm.robust.norms.TukeyBiweight()).fit(maxiter=500).params
+        return np.append(slopes, intercept)
+
+    return fit
 
 
 def _least_squares(X, y):
@@ -218,27 +230,22 @@ def _sklearn(name: str, **fields) -> Callable:
 
 
 METHODS = {
-    "itlm": Method("itlm", "TrimmedRegressor(support)", lambda: _ours()),
+    "itlm": Method("itlm", "TrimmedRegressor(support)", _ours),
     "one_start": Method("itlm, one start", "TrimmedRegressor(support, n_starts=1)", lambda: _ours(n_starts=1)),
     "raw": Method("itlm, not reweighted", "TrimmedRegressor(support, reweight=False)", lambda: _ours(reweight=False)),
     "lts": Method("robustbase", "ltsReg(alpha = support, mcd = FALSE)", lambda: _robustbase(False)),
     "lts_mcd": Method("robustbase, mcd", "ltsReg(alpha = support)", lambda: _robustbase(True)),
-    "robpy": Method("robpy", "FastLTSRegression(alpha=support)", lambda: _robpy),
-    "ltsfit": Method("ltsfit", "ltsfit(frac=support), given sigma", lambda: _ltsfit),
+    "robpy": Method("robpy", "FastLTSRegression(alpha=support)", _robpy),
+    "ltsfit": Method("ltsfit", "ltsfit(frac=support), given sigma", _ltsfit),
     "huber": Method("Huber", "HuberRegressor(max_iter=1000)", lambda: _sklearn("huber", max_iter=1000)),
     "ransac": Method("RANSAC", "RANSACRegressor()", lambda: _sklearn("ransac")),
     "theil_sen": Method("Theil-Sen", "TheilSenRegressor()", lambda: _sklearn("theil_sen")),
-    "rlm": Method("RLM, biweight", "RLM(M=TukeyBiweight())", lambda: _rlm),
+    "rlm": Method("RLM, biweight", "RLM(M=TukeyBiweight())", _rlm),
     "ols": Method("least squares", "normal equations", lambda: _timed(lambda X, y, *_: _least_squares(X, y))),
     "oracle": Method(
         "oracle", "least squares on the clean", lambda: _timed(lambda X, y, _, bad: _least_squares(X[~bad], y[~bad]))
     ),
 }
-
-
-def settings() -> dict[str, str]:
-    """What each method is called with."""
-    return {method.name: method.settings for method in METHODS.values()}
 
 
 def visits(config: Config) -> float:
@@ -273,9 +280,9 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     """
     given = task(config)
     record = records.begin("regressors", RECIPE, config, digest(config))
-    fit = METHODS[config.method].fit()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # other packages' remarks on their own convergence
+        warnings.simplefilter("ignore")  # other packages' remarks on what they import and on their convergence
+        fit = METHODS[config.method].ready()
         coef, seconds = fit(given.X, given.y, config, given.is_bad)
     record.add(0, {"error": float(np.linalg.norm(coef[:-1] - given.theta)), "fit_seconds": seconds})
     record.add(0, {"visits": visits(config), "bad_rate": 100 * float(given.is_bad.mean())})

@@ -101,7 +101,7 @@ def least_trimmed_squares(
         theta_0, for Algorithm 1 itself from there: no other start.
     n_starts : int, at least 1, optional
         How many starts: least squares, five robust ones that are not random, then elemental subsets. Of these all
-        are taken where they are at most 500 (and all with one sample more), else random ones. None: 500 of
+        are taken where they are at most 500, else random ones. None: those with one sample more as well; 500 of
         them for small data; otherwise as many as make a clean one all but certain, at most 500, and none where
         even 500 would hardly hold one.
     max_iter : int, at least 1
@@ -346,7 +346,7 @@ def _subsets(X, share, number, random) -> list:
     if n <= d or number == 0:
         return []
     if math.comb(n, d) <= MANY:
-        sizes = [size for size in (d, d + 1) if math.comb(n, size) <= 4 * MANY]
+        sizes = [d] if number or math.comb(n, d + 1) > 4 * MANY else [d, d + 1]
         return [np.array(list(islice(combinations(range(n), size), number))) for size in sizes]
     if number is None and X.size <= SMALL:
         number = MANY  # they cost little
@@ -577,9 +577,7 @@ def _settle(rows, normal, theta, kept, h, threshold):
             theta = _minimum_norm(rows.at(kept), rows.y[kept], rows.ones)
             continue
         theta = theta + correction
-        if attempt and np.abs(correction).max() <= 1e-9 * np.abs(theta).max():
-            break
-        if np.abs(correction).max() <= 1e-12 * np.abs(theta).max():
+        if np.abs(correction).max() <= (1e-9 if attempt else 1e-12) * np.abs(theta).max():
             break
         if not attempt:
             normal.set_to(kept)

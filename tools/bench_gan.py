@@ -1,10 +1,10 @@
 """Measure what the loop of `itlm.gan` costs over a bare one, and what it saves over the usual example's structure."""
 
-import time
 from statistics import median
 
 import torch
 from PIL import Image
+from timing import in_turn, ratio
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -75,22 +75,10 @@ calls = {
     "bare": lambda: bare(cut),
     "usual": lambda: usual(DataLoader(Files(), config.batch, shuffle=True)),
 }
-times = {name: [] for name in calls}
-for _ in range(REPEATS):  # in turn, so that a slow minute strikes all alike
-    for name, call in calls.items():
-        begin = time.perf_counter()
-        call()
-        times[name].append(time.perf_counter() - begin)
+times = in_turn(calls, REPEATS)
 speed = {name: steps * config.batch / median(measured) for name, measured in times.items()}
 
-
-def ratio(a: str, b: str) -> str:
-    """Give the median over the repeats of two times' ratio."""
-    return f"{median(p / q for p, q in zip(times[a], times[b], strict=True)):.2f}"
-
-
+dear, cheap = ratio(times, "fit", "bare"), ratio(times, "usual", "fit")
 print(f"DC-GAN, width {config.width}, {steps} steps of {config.batch}, 1 thread, median of {REPEATS} in turn")
-print(
-    f"bare loop {speed['bare']:.0f} images/s, fit {speed['fit']:.0f}: time ratio {ratio('fit', 'bare')} (at most 1.05)"
-)
-print(f"the usual example's structure {speed['usual']:.0f} images/s: {ratio('usual', 'fit')} times as long as fit")
+print(f"bare loop {speed['bare']:.0f} images/s, fit {speed['fit']:.0f}: time ratio {dear:.2f} (at most 1.05)")
+print(f"the usual example's structure {speed['usual']:.0f} images/s: {cheap:.2f} times as long as fit")

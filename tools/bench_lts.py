@@ -6,13 +6,14 @@ python tools/bench_lts.py --large    and n = 10^7, from a memory map: 1.6 GB of 
 
 import sys
 import tempfile
-import time
 import tracemalloc
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 from threadpoolctl import threadpool_info
+from timing import in_turn, ratio
 
 from itlm.linear import least_trimmed_squares, simulate
 
@@ -29,30 +30,21 @@ def trimmed(X, y):
     return least_trimmed_squares(X, y, ALPHA, n_starts=1)
 
 
-def clock(fit, X, y) -> float:
-    """Give the seconds of one fit."""
-    begin = time.perf_counter()
-    fit(X, y)
-    return time.perf_counter() - begin
-
-
 threads = {pool["internal_api"]: pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 print(f"alpha* {ALPHA_STAR}, alpha {ALPHA}, sigma {SIGMA}, random outputs, float64, one start, BLAS threads {threads}")
 for n, d in ((1_000_000, 20), (200_000, 100)):
-    data, ratios, seconds = simulate(n, d, ALPHA_STAR, SIGMA), [], []
+    data = simulate(n, d, ALPHA_STAR, SIGMA)
     fit = trimmed(data.X, data.y)
     assert fit.converged
-    for _ in range(REPEATS):  # in turn, so that a slow minute strikes both
-        plain = clock(least_squares, data.X, data.y)
-        seconds.append(clock(trimmed, data.X, data.y))
-        ratios.append(seconds[-1] / plain)
+    calls = {"plain": partial(least_squares, data.X, data.y), "trimmed": partial(trimmed, data.X, data.y)}
+    times = in_turn(calls, REPEATS)
     print(
-        f"n = {n}, d = {d}: {1e3 * median(seconds):.0f} ms to the fixed point in {fit.n_iter} steps on all samples, "
-        f"{median(ratios):.2f} times one least squares (at most 3); {min(ratios):.2f} to {max(ratios):.2f}"
+        f"n = {n}, d = {d}: {1e3 * median(times['trimmed']):.0f} ms to the fixed point in {fit.n_iter} steps on all "
+        f"samples, {ratio(times, 'trimmed', 'plain'):.2f} times one least squares (at most 3)"
     )
 
 small = simulate(100_000, 20, ALPHA_STAR, SIGMA)
-least = median(clock(trimmed, small.X, small.y) for _ in range(REPEATS))
+least = median(in_turn({"fit": partial(trimmed, small.X, small.y)}, REPEATS)["fit"])
 print(f"n = 10^5, d = 20: {1e3 * least:.1f} ms")
 if "--large" in sys.argv:
     n, d, block = 10_000_000, 20, 1_000_000
@@ -66,7 +58,7 @@ if "--large" in sys.argv:
             y[i : i + block] = part.y + np.where(part.is_bad, 0, part.X @ (theta - part.theta))
         del X, part
         X = np.load(Path(folder) / "X.npy", mmap_mode="r")
-        taken = clock(trimmed, X, y)
+        taken = median(in_turn({"fit": partial(trimmed, X, y)}, 3)["fit"])
         tracemalloc.start()
         error = np.linalg.norm(trimmed(X, y).coef - theta)
         peak = tracemalloc.get_traced_memory()[1]

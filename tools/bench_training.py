@@ -1,10 +1,10 @@
 """Measure what `itlm.training` costs over a bare loop, and what it saves over a DataLoader."""
 
-import time
 from statistics import median
 
 import torch
 from PIL import Image
+from timing import in_turn, ratio
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -67,26 +67,15 @@ calls = {
     "forward": forward,
     "trim": lambda: trim(losses, ALPHA),
 }
-times = {name: [] for name in calls}
-for _ in range(REPEATS):  # in turn, so that a slow minute strikes all alike
-    for name, call in calls.items():
-        begin = time.perf_counter()
-        call()
-        times[name].append(time.perf_counter() - begin)
+times = in_turn(calls, REPEATS)
 ms = {name: 1e3 * median(measured) for name, measured in times.items()}
 
-
-def ratio(a: str, b: str) -> str:
-    """Give the median over the repeats of two times' ratio."""
-    return f"{median(p / q for p, q in zip(times[a], times[b], strict=True)):.2f}"
-
-
 print(f"LeNet, {n} mnist5k images, batch {BATCH}, {EPOCHS} epochs, 1 thread, median of {REPEATS} in turn")
-print(f"bare loop {ms['bare']:.0f} ms, fit {ms['fit']:.0f} ms: ratio {ratio('fit', 'bare')} (at most 1.05)")
-print(f"DataLoader and transforms {ms['loader']:.0f} ms: {ratio('loader', 'fit')} times as long as fit")
+print(f"bare loop {ms['bare']:.0f} ms, fit {ms['fit']:.0f} ms: ratio {ratio(times, 'fit', 'bare'):.2f} (at most 1.05)")
+print(f"DataLoader and transforms {ms['loader']:.0f} ms: {ratio(times, 'loader', 'fit'):.2f} times as long as fit")
 print(
     f"forward pass {ms['forward']:.0f} ms, sample_losses {ms['score']:.0f} ms: "
-    f"ratio {ratio('score', 'forward')} (at most 1.2)"
+    f"ratio {ratio(times, 'score', 'forward'):.2f} (at most 1.2)"
 )
 share = 100 * ms["trim"] / (ms["fit"] + ms["score"])
 print(f"trim {ms['trim']:.3f} ms: {share:.3f} % of one round (at most 0.5 %)")
