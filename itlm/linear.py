@@ -18,6 +18,7 @@ __all__ = [
     "Link",
     "Simulation",
     "TrimmedFit",
+    "full_update",
     "gradient_step",
     "largest_step",
     "least_trimmed_squares",
@@ -43,7 +44,7 @@ LINKS = {
     "wavy": Link(lambda u: u + 0.5 * np.sin(u), lambda u: 1 + 0.5 * np.cos(u), 0.5, 1.5),
 }
 
-OUTPUTS = ("random", "mixture", "sign_flip", "shifted", "all_scales", "leverage")
+OUTPUTS = ("random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious")
 
 
 class Simulation(NamedTuple):
@@ -80,20 +81,23 @@ def simulate(
     seed: int = 0,
     *,
     components: int = 2,
+    spread: float = 1.0,
 ) -> Simulation:
     """Draw data from the paper's model (1): some outputs are bad, the features never are, but for leverage.
 
     Features are N(0, I), theta* is uniform on the unit sphere, floor(alpha_star n) samples, at random places,
     are clean: ``y = omega(x' theta*) + e`` with e from N(0, sigma^2). The other outputs are r + e, where r is
 
-    * ``"random"``: N(0, 1), independent of the features;
+    * ``"random"``: N(0, spread^2), independent of the features;
     * ``"mixture"``: ``omega(x' theta_j)``, the bad samples dealt evenly to the further components, whose
       parameters are uniform on the unit sphere too: model (2);
     * ``"sign_flip"``: ``omega(-x' theta*)``;
     * ``"shifted"``: ``omega(x' theta*) + 5``, a parallel plane;
     * ``"all_scales"``: ``omega(x' theta*) + s sign(x' v)``, log10 s uniform in [-4, 1], v a unit vector: bad
       at every distance from the truth, and always in the same direction;
-    * ``"leverage"``: ``-10``, at features moved to ``10 v + x / 10``: few samples with a long lever.
+    * ``"leverage"``: ``-10``, at features moved to ``10 v + x / 10``: few samples with a long lever;
+    * ``"oblivious"``: ``omega(x' theta*) + s`` with s from N(0, 9 spread^2), independent of the features: it is the
+      *error* that does not depend on them, as in model (1) the output does not.
 
     Parameters
     ----------
@@ -103,14 +107,16 @@ def simulate(
         Fraction that is clean (alpha* in the paper).
     sigma : float, 0 or more
         Standard deviation of the noise e.
-    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage"}
-        The law of bad outputs; the last four are among the paper's "arbitrary" ones.
+    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious"}
+        The law of bad outputs; all but the first two are among the paper's "arbitrary" ones.
     link : {"identity", "leaky", "wavy"}
         omega: u; max(u, u/2); u + sin(u)/2.
     seed : int
         Of everything drawn.
     components : int, default 2
         For a mixture, its components.
+    spread : float, 0 or more
+        For random and oblivious outputs, their spread in units of theta*'s length.
 
     Returns
     -------
@@ -127,8 +133,9 @@ def simulate(
     for name, value, least in (("n", n, 1), ("d", d, 1), ("components", components, 2)):
         if value != int(value) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, got {value}")
-    if not sigma >= 0:
-        raise ValueError(f"sigma must be 0 or more, got {sigma}")
+    for name, value in (("sigma", sigma), ("spread", spread)):
+        if not value >= 0:
+            raise ValueError(f"{name} must be 0 or more, got {value}")
     random, omega = np.random.default_rng(seed), LINKS[link].value
     X = random.standard_normal((n, d))
     thetas = random.standard_normal((components if outputs == "mixture" else 1, d))
@@ -141,7 +148,7 @@ def simulate(
     y = omega(X @ thetas[0])
     rows, m = X[bad], len(bad)
     if outputs == "random":
-        y[bad] = random.standard_normal(m)
+        y[bad] = spread * random.standard_normal(m)
     elif outputs == "mixture":
         which = 1 + random.permutation(m) % (components - 1)
         y[bad] = omega((rows * thetas[which]).sum(1))
@@ -151,8 +158,10 @@ def simulate(
         y[bad] += 5
     elif outputs == "all_scales":
         y[bad] += 10 ** random.uniform(-4, 1, m) * np.sign(rows @ v)
-    else:
+    elif outputs == "leverage":
         y[bad] = -10
+    else:
+        y[bad] += 3 * spread * random.standard_normal(m)
     y += sigma * random.standard_normal(n)
     is_bad = np.zeros(n, bool)
     is_bad[bad] = True
@@ -186,9 +195,48 @@ def gradient_step(X, y, theta, kept, step: float, link: str = "identity") -> np.
         ``theta - eta mean of (omega(u) - y) omega'(u) x`` over the kept, ``u = x' theta``.
     """
     omega = LINKS[link]
-    rows = X[kept]
-    u = rows @ theta  # (h,)
-    return theta - step / len(rows) * (rows.T @ ((omega.value(u) - y[kept]) * omega.slope(u)))
+    u = X @ theta  # (n,): of all, since copying the kept rows takes longer
+    return theta - step / np.count_nonzero(kept) * (X.T @ (kept * (omega.value(u) - y) * omega.slope(u)))
+
+
+def full_update(X, y, theta, kept, link: str = "identity", *, steps: int = 100) -> np.ndarray:
+    """Fit the kept samples: Algorithm 2 with many steps, here those of Gauss and Newton, halved where they overshoot.
+
+    Parameters
+    ----------
+    X, y, theta, kept, link
+        As for `gradient_step`.
+    steps : int
+        At most.
+
+    Returns
+    -------
+    array, shape (d,)
+        Where the gradient of the kept samples' squared loss vanishes; for the identity link, least squares.
+
+    Raises
+    ------
+    ValueError
+        If fewer samples are kept than there are features: the fit is not determined.
+    """
+    omega, rows, outputs = LINKS[link], X[kept], y[kept]
+    if len(rows) < rows.shape[1]:
+        raise ValueError(f"kept has {len(rows)} samples for {rows.shape[1]} features: keep at least as many")
+
+    def objective(at):
+        return float(((omega.value(rows @ at) - outputs) ** 2).sum())
+
+    before = objective(theta)
+    for _ in range(steps):
+        u = rows @ theta  # (h,)
+        J = rows * omega.slope(u)[:, None]
+        towards, part = np.linalg.solve(J.T @ J, J.T @ (outputs - omega.value(u))), 1.0
+        while (now := objective(theta + part * towards)) > before and part > 1e-6:
+            part /= 2
+        if not now < before * (1 - 1e-12):
+            break
+        theta, before = theta + part * towards, now
+    return theta
 
 
 def largest_step(X, kept, link: str = "identity") -> float:

@@ -18,6 +18,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -426,8 +427,9 @@ def _write(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+@cache
 def _source(experiment: str) -> str:
-    """A digest of the modules that an experiment runs."""
+    """A digest of the modules that an experiment runs, as they were when the process first asked."""
     here, pending, texts = Path(__file__).resolve().parent, [experiment], {}
     while pending:
         name = pending.pop()
@@ -439,6 +441,7 @@ def _source(experiment: str) -> str:
     return hashlib.sha256("".join(text for _, text in sorted(texts.items())).encode()).hexdigest()[:12]
 
 
+@cache
 def _dirty() -> bool | None:
     """Whether the code differs from what is committed; None where there is no checkout."""
     here = Path(__file__).resolve().parent

@@ -14,6 +14,7 @@ import argparse
 import fcntl
 import importlib
 import itertools
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -106,8 +107,8 @@ def configurations(grid: dict) -> Iterator:
     ----------
     grid : dict
         From `load`. ``experiment``: the module's name. ``fixed``: fields that are the same in every run.
-        ``blocks``: a list of dicts, each field a value or a list of values; the first named field varies
-        slowest, so that with ``seed`` first every setting gets one seed before any gets two.
+        ``blocks``: a list of dicts, each field a value, a list of values or whole numbers such as ``0..99``; the
+        first named field varies slowest, so that with ``seed`` first every setting gets one seed before any gets two.
 
     Yields
     ------
@@ -123,7 +124,7 @@ def configurations(grid: dict) -> Iterator:
     places = grid.get("places") or [f"block {number}" for number in range(1, len(grid["blocks"]) + 1)]
     for place, block in zip(places, grid["blocks"], strict=True):
         given = {**block, **{k: v for k, v in grid.get("fixed", {}).items() if k not in block}}
-        axes = {name: values if isinstance(values, list) else [values] for name, values in given.items()}
+        axes = {name: _listed(values) for name, values in given.items()}
         for name, values in axes.items():
             if name not in known:
                 where = "" if name in block else " in fixed"
@@ -140,6 +141,13 @@ def configurations(grid: dict) -> Iterator:
                 raise GridError(f"{place}: {chosen} is already in {seen[config]}")
             seen[config] = place
             yield config
+
+
+def _listed(values) -> list:
+    """The values of a field: those listed, the whole numbers from one to another, or the one there is."""
+    if isinstance(values, str) and (ends := re.fullmatch(r"(\d+)\.\.(\d+)", values)):
+        return list(range(int(ends[1]), int(ends[2]) + 1))
+    return values if isinstance(values, list) else [values]
 
 
 def expand(grid: dict) -> Iterator[Run]:

@@ -6,7 +6,7 @@ anything was run.
 
 import ast
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from . import records
 
@@ -114,8 +114,9 @@ def judge(claims, recorded: dict):
     claims : pandas.DataFrame
         The columns of ``results/paper/claims.csv``: ``item, claim, paper_before, paper_after, unit, page``,
         and where to look: ``experiment``, ``select`` (``field=value`` conditions on the runs), ``before``
-        and ``after`` (``method:metric@round``; round ``last`` is each run's last), ``paper_scale`` (the
-        scale that is the paper's size), ``sense`` (see `verdict`).
+        and ``after`` (``method:metric@round``, the method left out where the experiment has none, then perhaps
+        conditions of this side alone; round ``last`` is each run's last), ``paper_scale`` (the scale that is the
+        paper's size), ``sense`` (see `verdict`).
     recorded : dict of DataFrame
         The recorded tables by name, as from `everything`.
 
@@ -130,13 +131,15 @@ def judge(claims, recorded: dict):
     for claim in claims.itertuples():
         found, scale = _look_up(claim, recorded)
         numbers = pd.notna(claim.paper_before)
+        form = ".1f" if "%" in str(claim.unit) else ".3g"
         rows.append(
             {
                 "item": claim.item,
                 "claim": claim.claim,
                 "paper": f"{claim.paper_before:g} → {claim.paper_after:g} {claim.unit}" if numbers else "",
                 "ours": (
-                    f"{found.before:.1f} → {found.after:.1f} ({found.difference:+.1f} ± {found.half_width:.1f})"
+                    f"{found.before:{form}} → {found.after:{form}} "
+                    f"({found.difference:+{form}} ± {found.half_width:{form}})"
                     if found
                     else ""
                 ),
@@ -161,13 +164,16 @@ def _look_up(claim, recorded) -> tuple[Evidence | None, str]:
         return None, ""
     experiment = importlib.import_module(f"itlm.{claim.experiment}")
     tables = recorded[f"{claim.experiment}.runs"], recorded[claim.experiment]
-    for scale in ("paper", "cpu"):
+    scaled = "scale" in {f.name for f in fields(experiment.Config)}
+    for scale in ("paper", "cpu") if scaled else ("simulated",):
         sides = []
         for side in (claim.before, claim.after):
-            method, metric, at = side.replace("@", ":").split(":")
-            chosen = dict(condition.split("=") for condition in claim.select.split())
+            number, *own = side.split()
+            *method, metric, at = number.replace("@", ":").split(":")
+            chosen = {k: _value(v) for k, v in (f.split("=") for f in [*str(claim.select).split(), *own])}
+            chosen |= ({"scale": scale} if scaled else {}) | ({"method": method[0]} if method else {})
             try:
-                config = experiment.Config(scale=scale, method=method, **{k: _value(v) for k, v in chosen.items()})
+                config = experiment.Config(**chosen)
             except (TypeError, ValueError):  # a set or a field that the experiment does not have yet
                 return None, ""
             sides.append(records.series(tables, config.resolved(), metric, at if at == "last" else int(at)))

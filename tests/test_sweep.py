@@ -48,6 +48,12 @@ def test_blocks_follow_each_other_and_know_better_than_what_is_fixed():
     ]
 
 
+def test_whole_numbers_may_be_given_by_their_ends():
+    assert [c.seed for c in configurations(grid({"seed": "3..5", "clean": 0.7}))] == [3, 4, 5]
+    with pytest.raises(sweep.GridError, match="seed has no values"):
+        list(configurations(grid({"seed": "5..3"})))
+
+
 def test_a_grid_may_fix_nothing():
     assert len(list(configurations({"experiment": "labels", "blocks": [{"seed": [0, 1]}]}))) == 2
 
@@ -527,7 +533,12 @@ TORN = [
     ("labels.csv", lambda path: path.write_text(""), 1, "column key, round, metric, value is missing"),
     ("labels.runs.csv", lambda path: path.write_text(path.read_text()[:-30]), 3, "fields, the first line has "),
     ("labels.runs.csv", lambda path: lines(path, 1, lambda line: line.replace("status", "state")), 1, "column status"),
-    ("labels.runs.csv", lambda path: lines(path, 2, lambda line: line.replace("True", '"True')), 3, "unexpected end"),
+    (
+        "labels.runs.csv",
+        lambda path: lines(path, 2, lambda line: line.replace("True", '"True', 1)),
+        3,
+        "unexpected end",
+    ),
 ]
 WRONG = [
     (

@@ -1,0 +1,113 @@
+"""What others do about bad outputs in linear models: short versions of their methods, with their sources.
+
+None of them is trimming by rounds of least squares, though some end where it ends. The baselines that a library has,
+such as Huber's, are in `itlm.regressors`.
+"""
+
+import numpy as np
+
+from .trimming import n_kept
+
+__all__ = ["adaptive_thresholding", "alternating_minimization", "consistent_regression"]
+
+
+def consistent_regression(X, y, alpha: float, *, rounds: int = 500) -> np.ndarray:
+    """Fit by CRR: estimate the errors of the outputs by hard thresholding, subtract them, fit all samples.
+
+    Parameters
+    ----------
+    X : array, shape (n, d)
+        Features.
+    y : array, shape (n,)
+        Outputs.
+    alpha : float in (0, 1]
+        Fraction taken to be clean: the other ``n - floor(alpha n)`` samples may have any error.
+    rounds : int
+        At most.
+
+    Returns
+    -------
+    array, shape (d,)
+        theta. Where the rounds settle, it is the least squares fit of the samples of smallest residual: a fixed point
+        of Algorithm 1.
+
+    Notes
+    -----
+    Source: Bhatia, Jain, Kamalaruban and Kar, NeurIPS 2017. They show that it is consistent where the errors do not
+    depend on the features, and the noise is Gaussian.
+    """
+    h, gram, errors, theta = n_kept(len(y), alpha), X.T @ X, np.zeros(len(y)), None
+    for _ in range(rounds):
+        before, theta = theta, np.linalg.solve(gram, X.T @ (y - errors))
+        if before is not None and np.linalg.norm(theta - before) <= 1e-10 * np.linalg.norm(theta):
+            break
+        r = y - X @ theta
+        errors = np.where(np.abs(r) > np.partition(np.abs(r), h - 1)[h - 1], r, 0.0)
+    return theta
+
+
+def adaptive_thresholding(X, y, *, rounds: int = 100, seed: int = 0) -> np.ndarray:
+    """Fit by hard thresholding where the threshold follows the residuals, and is drawn at random.
+
+    Parameters
+    ----------
+    X, y
+        As for `consistent_regression`.
+    rounds : int
+        The last half of them is averaged, since a random threshold never settles.
+    seed : int
+        Of the thresholds.
+
+    Returns
+    -------
+    array, shape (d,)
+        theta.
+
+    Notes
+    -----
+    Source: after the idea of Suggala, Bhatia, Ravikumar and Jain, COLT 2019. The schedule is ours and simple: each
+    round drops what lies beyond 2 to 3 robust scales, the median absolute residual over 0.6745; theirs narrows an
+    interval by a proof's constants.
+    """
+    random, theta, late = np.random.default_rng(seed), np.linalg.lstsq(X, y, rcond=None)[0], []
+    for t in range(rounds):
+        r = np.abs(y - X @ theta)
+        kept = r <= random.uniform(2, 3) * np.median(r) / 0.6745
+        rows = X * kept[:, None]
+        theta = np.linalg.solve(rows.T @ X, rows.T @ y)
+        if t >= rounds // 2:
+            late.append(theta)
+    return np.mean(late, axis=0)
+
+
+def alternating_minimization(X, y, thetas, *, rounds: int = 100) -> np.ndarray:
+    """Fit a mixture of regressions: give each sample to the component that fits it best, fit each, repeat.
+
+    Parameters
+    ----------
+    X, y
+        As for `consistent_regression`.
+    thetas : array, shape (k, d)
+        Where to begin.
+    rounds : int
+        At most.
+
+    Returns
+    -------
+    array, shape (k, d)
+        The components. One that is left with fewer samples than features stays where it was.
+
+    Notes
+    -----
+    Source: Yi, Caramanis and Sanghavi, ICML 2014, for two components; k as in k-means.
+    """
+    thetas, owner = np.array(thetas, dtype=float), None
+    for _ in range(rounds):
+        before, owner = owner, np.abs(y[:, None] - X @ thetas.T).argmin(1)  # (n,)
+        if before is not None and np.array_equal(owner, before):
+            break
+        for j in range(len(thetas)):
+            mine = owner == j
+            if mine.sum() >= X.shape[1]:
+                thetas[j] = np.linalg.lstsq(X[mine], y[mine], rcond=None)[0]
+    return thetas

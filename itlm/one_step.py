@@ -1,0 +1,127 @@
+"""One round of ITLM at a controlled distance from the truth: Lemmas 5 and 6, Theorems 7 and 8.
+
+    record = run(Config(outputs="random", distance=0.1, sigma=1e-4, seed=3))
+
+theta_t is put at the given distance from theta*, in a random direction, one round is taken, and every term of the
+lemmas is measured. Distances along a run's own path would not do: there the next point depends on all earlier ones.
+
+Source: Shen & Sanghavi, ICML 2019, Section 5; `itlm.theory` for the terms.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import linear, records, theory
+from .config import Config as Checked
+from .config import one_of, parameter, real, whole
+
+__all__ = ["RECIPE", "Config", "begin", "digest", "run", "step_size", "visits"]
+
+RECIPE = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Checked):
+    """One round.
+
+    Attributes
+    ----------
+    update : {"full", "gradient"}
+        The full update of a linear model (Lemma 5), or one gradient step (Lemma 6).
+    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious"}
+        What the bad outputs are, see `itlm.linear.simulate`.
+    link : {"identity", "leaky", "wavy"}
+        omega.
+    clean : float in (0, 1]
+        Fraction of clean samples (alpha* in the paper).
+    alpha : float in (0, 1] or None
+        Fraction kept; None: 5 points less than is clean.
+    sigma : float, 0 or more
+        Standard deviation of the noise, in units of theta*'s length.
+    distance : float, 0 or more
+        ``||theta_t - theta*||``, in the same unit.
+    reach : float, above 0
+        Step size of the gradient step over the largest that Lemma 6 covers.
+    n, d : int
+        Samples and features.
+    seed : int
+        Of the data and the direction.
+    """
+
+    update: str = parameter("full", one_of("full", "gradient"))
+    outputs: str = parameter("random", one_of(*linear.OUTPUTS))
+    link: str = parameter("identity", one_of(*linear.LINKS))
+    clean: float = parameter(0.8, real(0, 1, above_low=True))
+    alpha: float | None = parameter(None, real(0, 1, above_low=True, optional=True))
+    sigma: float = parameter(0.001, real(0, 1e6))
+    distance: float = parameter(0.1, real(0, 1e6))
+    reach: float = parameter(1.0, real(0, 100, above_low=True))
+    n: int = parameter(10000, whole(2, 10**8))
+    d: int = parameter(20, whole(1, 10000))
+    seed: int = parameter(0, whole())
+
+    def resolved(self) -> "Config":
+        """Return a copy in which the fraction kept is a number."""
+        return self if self.alpha is not None else replace(self, alpha=round(max(self.clean - 0.05, 0.01), 6))
+
+
+def begin(config: Config) -> tuple[linear.Simulation, np.ndarray]:
+    """Draw the data, and theta_t at the distance asked for."""
+    data = linear.simulate(config.n, config.d, config.clean, config.sigma, config.outputs, config.link, config.seed)
+    direction = np.random.default_rng([config.seed, 1]).standard_normal(config.d)
+    return data, data.theta + config.distance * direction / np.linalg.norm(direction)
+
+
+def step_size(config: Config, X, kept) -> float | None:
+    """Compute the gradient step's size; None for a full update."""
+    return config.reach * linear.largest_step(X, kept, config.link) if config.update == "gradient" else None
+
+
+def visits(config: Config) -> float:
+    """Count the samples of a run: what its cost is measured in."""
+    return float(config.n)
+
+
+def digest(config: Config) -> str:
+    """Return the digest of the data: they are simulated, and the configuration says how."""
+    return "simulated"
+
+
+def run(config: Config, *, checkpoint=None) -> records.Record:
+    """Take one round, and record every term.
+
+    Parameters
+    ----------
+    config : Config
+        The run.
+    checkpoint : path, optional
+        Not used: a run is short.
+
+    Returns
+    -------
+    itlm.records.Record
+        ``distance``, its half, ``error`` (the next distance), ``kappa`` (their ratio), ``bound`` (the lemma's, with the
+        actual sum of noise), ``bad_kept`` (percent of the kept), ``gap`` (of the exact identity); for full updates
+        ``c_needed``: the constant with which the printed noise term would cover the error.
+    """
+    config = config.resolved()
+    (X, y, truth, is_bad, _), theta = begin(config)
+    record = records.begin("one_step", RECIPE, config, digest(config))
+    kept = theory.selection(X, y, theta, config.alpha, config.link)
+    size = step_size(config, X, kept)
+    step = theory.take_step(X, y, theta, truth, is_bad, config.alpha, link=config.link, step=size)
+    found = {"distance": step.distance, "half": step.distance / 2, "error": step.error, "gap": step.gap}
+    found["kappa"] = step.error / step.distance if step.distance else np.nan
+    found["bad_kept"] = 100 * step.n_bad / step.kept.sum()
+    if size is None:
+        found["bound"] = theory.lemma_5(step)
+        certain = theory.lemma_5(step, sigma=0.0)
+        found["c_needed"] = (
+            (step.error - certain) * step.smallest / (step.xi * config.sigma) if config.sigma else np.nan
+        )
+    else:
+        found["bound"] = theory.lemma_6(step, size, link=config.link)
+    record.add(0, found)
+    record.add(0, {"visits": visits(config), "bad_rate": 100 * float(is_bad.mean())})
+    return record.finish()

@@ -1,0 +1,575 @@
+"""The theory as functions: bounds on one step, the population's step, and what the bounds certify.
+
+    step = take_step(X, y, theta, truth, is_bad, alpha)     every term of Lemma 5, measured on one data set
+    step.error, lemma_5(step)                               the next error, and what the lemma allows
+
+The lemmas' constants are extremes over all subsets of the samples, which cannot be computed:
+`smallest_eigenvalue` and `largest_eigenvalue` bracket them. For a test of a lemma the eigenvalues of the very
+samples kept serve as well: they are at least psi^- and at most psi^+, so that the bound they give is the tighter.
+
+Where n/d grows without limit and features are Gaussian, everything has a closed form: `central_square` (T) and
+`outer_square` (U) are what psi^- and psi^+ tend to, and `population_step` is the step itself.
+
+Source: Shen & Sanghavi, ICML 2019, Section 5. The paper's text is read as it stands on the pages; the population's
+step and the numbers for its threshold are ours.
+"""
+
+import math
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
+
+from .linear import LINKS, gradient_step
+from .trimming import n_kept, trim
+
+__all__ = [
+    "Bracket",
+    "Step",
+    "basin",
+    "central_square",
+    "certified_corruption",
+    "clean_contraction",
+    "exact_trimmed_squares",
+    "largest_eigenvalue",
+    "lemma_5",
+    "lemma_6",
+    "outer_square",
+    "population_limit",
+    "population_loss",
+    "population_step",
+    "selection",
+    "smallest_eigenvalue",
+    "take_step",
+]
+
+
+# The trimmed-loss estimator itself: Section 3
+
+
+def exact_trimmed_squares(X, y, alpha: float) -> tuple[np.ndarray, float]:
+    """Compute the trimmed-loss estimator for squared loss by fitting every subset of floor(alpha n) samples.
+
+    Parameters
+    ----------
+    X : array, shape (n, d)
+        Features; every subset must determine a fit.
+    y : array, shape (n,)
+        Outputs.
+    alpha : float in (0, 1]
+        Fraction kept.
+
+    Returns
+    -------
+    theta : array, shape (d,)
+    objective : float
+        The sum of the kept samples' squared residuals.
+
+    Raises
+    ------
+    ValueError
+        If fewer samples are kept than there are features, or there are more than a million subsets.
+    """
+    n, d = np.shape(X)
+    h = n_kept(n, alpha)
+    if h < d:
+        raise ValueError(f"alpha={alpha} keeps {h} samples, fewer than the {d} features: alpha n >= d is needed")
+    if math.comb(n, h) > 10**6:
+        raise ValueError(f"{n} samples have {math.comb(n, h):.2g} subsets of {h}: enumerate at most a million")
+    subsets = np.array(list(combinations(range(n), h)))
+    rows, outputs = X[subsets], y[subsets]  # (subsets, h, d), (subsets, h)
+    turned = rows.swapaxes(1, 2)
+    thetas = np.linalg.solve(turned @ rows, turned @ outputs[:, :, None])[:, :, 0]
+    objectives = ((outputs - (rows @ thetas[:, :, None])[:, :, 0]) ** 2).sum(1)
+    best = int(objectives.argmin())
+    return thetas[best], float(objectives[best])
+
+
+# Eigenvalues over all subsets: Definition 4
+
+
+class Bracket(NamedTuple):
+    """An interval that certainly holds a number nobody can compute."""
+
+    low: float
+    high: float
+
+
+def smallest_eigenvalue(X, k: int, *, starts: int = 20, seed: int = 0) -> Bracket:
+    """Bracket psi^-(k), the smallest eigenvalue of ``Phi' W Phi`` over all choices W of k samples (Definition 4).
+
+    Parameters
+    ----------
+    X : array, shape (n, d)
+        Features (Phi).
+    k : int in [1, n]
+        How many samples are chosen.
+    starts : int
+        Directions that the search begins from.
+    seed : int
+        Of these.
+
+    Returns
+    -------
+    Bracket
+        ``high``, from a search, is attained by some subset: psi^- is at most this, which makes it useless for a
+        certificate. ``low`` is certain: the smallest eigenvalue of all samples, less what the other n - k can take
+        away at most; 0 where that says nothing.
+
+    Raises
+    ------
+    ValueError
+        If k is out of range.
+    """
+    X = _features(X, k)
+    n = len(X)
+    values = np.linalg.eigvalsh(X.T @ X)
+    taken = largest_eigenvalue(X, n - k, starts=starts, seed=seed).high if k < n else 0.0
+    return Bracket(max(0.0, float(values[0]) - taken), _search(X, k, starts, seed, largest=False))
+
+
+def largest_eigenvalue(X, k: int, *, starts: int = 20, seed: int = 0) -> Bracket:
+    """Bracket psi^+(k), the largest eigenvalue of ``Phi' W Phi`` over all choices W of k samples (Definition 4).
+
+    The parameters and errors are those of `smallest_eigenvalue`.
+
+    Returns
+    -------
+    Bracket
+        ``low``, from a search, is attained by some subset: psi^+ is at least this. ``high`` is certain: the smallest
+        of three bounds, the largest eigenvalue of all samples, the k largest squared lengths, and k samples' inner
+        products with any one of them (Gershgorin's circles; up to 5,000 samples).
+    """
+    X = _features(X, k)
+    lengths = np.sort((X**2).sum(1))[::-1]
+    bounds = [float(np.linalg.eigvalsh(X.T @ X)[-1]), float(lengths[:k].sum())]
+    if len(X) <= 5000:
+        products = np.abs(X @ X.T)
+        bounds.append(float(np.partition(products, len(X) - k, axis=1)[:, len(X) - k :].sum(1).max()))
+    return Bracket(_search(X, k, starts, seed, largest=True), min(bounds))
+
+
+def _features(X, k):
+    X = np.asarray(X, dtype=np.float64)
+    if X.ndim != 2 or not np.isfinite(X).all():
+        raise ValueError(f"X must be finite numbers of shape (n, d), got shape {X.shape}")
+    if k != int(k) or not 1 <= k <= len(X):
+        raise ValueError(f"k must be a whole number in [1, {len(X)}], the number of samples, got {k}")
+    return X
+
+
+def _search(X, k, starts, seed, *, largest: bool) -> float:
+    """Choose the k samples longest (or shortest) along a direction, take their extreme eigenvector, repeat."""
+    at, sign = (-1, -1.0) if largest else (0, 1.0)
+    directions = np.vstack(
+        [np.linalg.eigh(X.T @ X)[1][:, at], np.random.default_rng(seed).normal(size=(starts, X.shape[1]))]
+    )
+    found = []
+    for v in directions:
+        before = np.inf
+        while True:
+            chosen = np.argpartition(sign * (X @ v) ** 2, k - 1)[:k]
+            values, vectors = np.linalg.eigh(X[chosen].T @ X[chosen])
+            if sign * values[at] >= before - 1e-12 * abs(before):
+                break
+            before, v = sign * values[at], vectors[:, at]
+        found.append(sign * before)
+    return float(max(found) if largest else max(0.0, min(found)))
+
+
+# One step on given data: Lemmas 5 and 6
+
+
+class Step(NamedTuple):
+    """One update, and every term that the lemmas bound it by.
+
+    Attributes
+    ----------
+    kept : array of bool, shape (n,)
+        The kept samples (S_t), h of them.
+    theta : array, shape (d,)
+        theta_{t+1}.
+    distance, error : float
+        ``||theta_t - theta*||`` and ``||theta_{t+1} - theta*||``.
+    smallest, largest : float
+        Extreme eigenvalues of ``A``, the Gram matrix of the kept samples: psi^-(alpha n) is at most ``smallest``,
+        psi^+(alpha n) at least ``largest``.
+    gamma : float
+        Largest eigenvalue of ``B``, the Gram matrix of the kept bad samples: at most gamma_t.
+    phi : float
+        phi_t, for a gradient step phi~_t: the pull of the kept bad samples.
+    noise : float
+        Norm of the sum of noise over the kept clean samples: what ``xi`` stands for in the print.
+    xi : float
+        xi_t: root of the sum of all squared lengths times log n.
+    gap : float
+        Distance of theta_{t+1} from what the exact identity makes it: rounding, if the identity is true.
+    n_bad : int
+        How many bad samples are kept: the size of S_t less S*.
+    """
+
+    kept: np.ndarray
+    theta: np.ndarray
+    distance: float
+    error: float
+    smallest: float
+    largest: float
+    gamma: float
+    phi: float
+    noise: float
+    xi: float
+    gap: float
+    n_bad: int
+
+
+def selection(X, y, theta, alpha: float, link: str = "identity") -> np.ndarray:
+    """Choose the samples that ITLM keeps at theta: those of smallest squared loss, a mask (n,)."""
+    return trim((LINKS[link].value(X @ theta) - y) ** 2, alpha)
+
+
+def take_step(X, y, theta, truth, is_bad, alpha: float, *, link: str = "identity", step: float | None = None) -> Step:
+    """Take one round of Algorithm 1 for squared loss, and measure every term of Lemma 5 or 6 on the way.
+
+    Parameters
+    ----------
+    X : array, shape (n, d)
+        Features (phi).
+    y : array, shape (n,)
+        Outputs.
+    theta, truth : array, shape (d,)
+        theta_t and theta*.
+    is_bad : array of bool, shape (n,)
+        The samples outside S*.
+    alpha : float in (0, 1]
+        Fraction kept.
+    link : {"identity", "leaky", "wavy"}
+        omega.
+    step : float, above 0, optional
+        Take one gradient step of this size (eta, Lemma 6) in place of the full update (Lemma 5).
+
+    Returns
+    -------
+    Step
+
+    Raises
+    ------
+    ValueError
+        If fewer samples are kept than there are features, so that the full update is not determined; if a full
+        update is asked for a link that is not linear, of which Lemma 5 says nothing; if ``step`` is not above 0.
+
+    Notes
+    -----
+    With Delta = theta - theta*, u = x' theta, and sums over the kept samples, the identities are, for the full update,
+
+        Delta_{t+1} = A^{-1} [ B Delta_t - sum_bad (u_t - y) x + sum_clean e x ]
+
+    and for the gradient step, the ratio (omega(u_t) - omega(u*)) / (u_t - u*) written w,
+
+        Delta_{t+1} = (I - eta/h sum w omega'(u_t) x x') Delta_t + eta/h sum (y - omega(u*)) omega'(u_t) x.
+    """
+    X, y, theta, truth, is_bad = (np.asarray(a) for a in (X, y, theta, truth, is_bad))
+    n, d = X.shape
+    omega = LINKS[link]
+    if step is None and link != "identity":
+        raise ValueError(f"link={link!r}: Lemma 5 is about full updates of a linear model; give a step (Lemma 6)")
+    if step is not None and not step > 0:
+        raise ValueError(f"step must be above 0, got {step}")
+    u, at_truth = X @ theta, X @ truth  # (n,)
+    kept = selection(X, y, theta, alpha, link)
+    rows, bad, h = X[kept], is_bad[kept], int(kept.sum())
+    if step is None and h < d:
+        raise ValueError(f"alpha={alpha} keeps {h} samples, fewer than the {d} features: alpha n >= d is needed")
+    delta, r = theta - truth, y[kept] - omega.value(at_truth[kept])  # r: bad samples' r + e - omega(u*), clean ones' e
+    A = rows.T @ rows
+    values = np.linalg.eigvalsh(A)
+    B = rows[bad].T @ rows[bad]
+    if step is None:
+        pull = rows[bad].T @ (u[kept] - y[kept])[bad]
+        noise = rows[~bad].T @ r[~bad]
+        new = np.linalg.solve(A, rows.T @ y[kept])
+        said = np.linalg.solve(A, B @ delta - pull + noise)
+    else:
+        slope = omega.slope(u[kept])
+        moved = (u - at_truth)[kept]
+        ratio = np.divide(omega.value(u[kept]) - omega.value(at_truth[kept]), moved, out=slope.copy(), where=moved != 0)
+        pull = rows[bad].T @ (-r * slope)[bad]
+        noise = rows[~bad].T @ (r * slope)[~bad]
+        new = gradient_step(X, y, theta, kept, step, link)
+        said = delta - step / h * (rows.T @ (ratio * slope * (rows @ delta)) + pull - noise)
+    norm = np.linalg.norm
+    return Step(
+        kept=kept,
+        theta=new,
+        distance=float(norm(delta)),
+        error=float(norm(new - truth)),
+        smallest=float(values[0]),
+        largest=float(values[-1]),
+        gamma=float(np.linalg.eigvalsh(B)[-1]) if bad.any() else 0.0,
+        phi=float(norm(pull)),
+        noise=float(norm(noise)),
+        xi=float(np.sqrt((X**2).sum() * np.log(n))),
+        gap=float(norm(new - truth - said)),
+        n_bad=int(bad.sum()),
+    )
+
+
+def lemma_5(step: Step, *, sigma: float | None = None, c: float = 1.0, root_2: bool = True) -> float:
+    """Bound the next error of a full update by Lemma 5.
+
+    Parameters
+    ----------
+    step : Step
+        From `take_step`.
+    sigma : float, optional
+        Standard deviation of the noise: then the noise term is the printed one, ``c xi_t sigma``. None: the actual
+        sum over the kept clean samples, with which the bound follows from the identity.
+    c : float
+        The print's constant, which has no number.
+    root_2 : bool
+        Keep the print's factors of the root of 2; without them the bound follows too.
+
+    Returns
+    -------
+    float
+        ``(root2 gamma_t distance + root2 phi_t + noise) / psi^-``, with the kept samples' own eigenvalues, which make
+        it the tighter; infinite where the smallest is 0.
+    """
+    factor = math.sqrt(2) if root_2 else 1.0
+    noise = step.noise if sigma is None else c * step.xi * sigma
+    if step.smallest <= 0:
+        return math.inf
+    return (factor * (step.gamma * step.distance + step.phi) + noise) / step.smallest
+
+
+def lemma_6(step: Step, size: float, *, link: str = "identity") -> float:
+    """Bound the next error of a gradient step by Lemma 6, with the actual sum of noise.
+
+    Parameters
+    ----------
+    step : Step
+        From ``take_step(..., step=size)``.
+    size : float
+        eta; the bound holds up to ``2 h / (a^2 psi^- + b^2 psi^+)``, see `itlm.linear.largest_step`.
+    link : {"identity", "leaky", "wavy"}
+        omega, its derivative in [a, b].
+
+    Returns
+    -------
+    float
+        ``(1 - eta a^2 psi^- / h) distance + eta (phi~_t + noise) / h``, psi^- that of the kept samples.
+
+    Raises
+    ------
+    ValueError
+        If a is not above 0, or b is infinite: the lemma asks for both.
+    """
+    omega, h = LINKS[link], int(step.kept.sum())
+    if not (omega.low > 0 and math.isfinite(omega.high)):
+        raise ValueError(
+            f"link={link!r} has omega' in [{omega.low}, {omega.high}]; Lemma 6 asks for 0 < a and b finite"
+        )
+    shrink = 1 - size * omega.low**2 * step.smallest / h
+    return shrink * step.distance + size * (step.phi + step.noise) / h
+
+
+# Where n/d is large and the features are Gaussian
+
+
+def central_square(a: float) -> float:
+    """Compute T(a), the mean of z^2 where only the smallest part a of z^2 counts, z Gaussian.
+
+    ``psi^-(a n) / n`` tends to it. T(1) = 1.
+
+    Parameters
+    ----------
+    a : float in [0, 1]
+        The part.
+
+    Raises
+    ------
+    ValueError
+        If ``a`` is out of range.
+    """
+    if not 0 <= a <= 1:
+        raise ValueError(f"a must be in [0, 1], got {a}")
+    if a == 1:
+        return 1.0
+    q = ndtri(0.5 + 0.5 * a)
+    return float(a - 2 * q * math.exp(-0.5 * q * q) / math.sqrt(2 * math.pi))
+
+
+def outer_square(b: float) -> float:
+    """Compute U(b) = 1 - T(1 - b): z^2 where only its largest part b counts; ``psi^+(b n) / n`` tends to it.
+
+    The parameter, its range and errors are those of `central_square`.
+    """
+    return 1.0 - central_square(1.0 - b)
+
+
+def clean_contraction(alpha: float, ratio: float) -> float:
+    """Compute the factor by which one full update shrinks the error when no sample is bad.
+
+    Parameters
+    ----------
+    alpha : float in (0, 1]
+        Fraction kept.
+    ratio : float, 0 or more
+        ``||theta_t - theta*|| / sigma``.
+
+    Returns
+    -------
+    float
+        ``(alpha - T) / (alpha + ratio^2 T)``: the noise sum of Lemma 5, over the kept, does not average out, since the
+        kept set depends on the noise. Near the truth it is 1 - T(alpha)/alpha; far away the update is exact.
+    """
+    kept = central_square(alpha)
+    return (alpha - kept) / (alpha + ratio**2 * kept)
+
+
+def _population(rho, alpha, clean, sigma, spread, outputs):
+    """Clean and bad samples as (weight, s, cov, kept part, T of it).
+
+    Residuals are N(0, s^2), with covariance cov with the feature along theta*.
+    """
+    if not sigma > 0:
+        raise ValueError(f"sigma must be above 0, got {sigma}: without noise the residuals at the truth are all 0")
+    if outputs not in ("random", "oblivious"):
+        raise ValueError(f"outputs must be 'random' or 'oblivious', got {outputs!r}: others have no closed form here")
+    groups = [(clean, math.hypot(sigma, 1 - rho), 1 - rho)]
+    if clean < 1 and outputs == "random":
+        groups.append((1 - clean, math.sqrt(sigma**2 + spread**2 + rho**2), -rho))
+    elif clean < 1:
+        groups.append((1 - clean, math.sqrt(sigma**2 + 9 * spread**2 + (1 - rho) ** 2), 1 - rho))
+
+    def too_many(log_threshold):
+        return sum(w * (2 * ndtr(math.exp(log_threshold) / s) - 1) for w, s, _ in groups) - alpha
+
+    if alpha == 1:
+        parts = [1.0 for _ in groups]
+    else:
+        scales = [s for _, s, _ in groups]
+        threshold = math.exp(brentq(too_many, math.log(1e-6 * min(scales)), math.log(20 * max(scales))))
+        parts = [2 * ndtr(threshold / s) - 1 for s in scales]
+    return [(w, s, cov, a, central_square(a)) for (w, s, cov), a in zip(groups, parts, strict=True)]
+
+
+def population_loss(
+    rho: float, alpha: float, clean: float, sigma: float, spread: float = 1.0, outputs: str = "random"
+) -> float:
+    """Compute the trimmed loss of infinitely many samples at ``rho theta*``: F in Lemma 3's identification condition.
+
+    The parameters and errors are those of `population_step`.
+
+    Returns
+    -------
+    float
+        ``E[f 1{f <= q}]``, q the alpha-quantile of the loss f.
+    """
+    return sum(w * s**2 * square for w, s, _, _, square in _population(rho, alpha, clean, sigma, spread, outputs))
+
+
+def population_step(
+    rho: float, alpha: float, clean: float, sigma: float, spread: float = 1.0, outputs: str = "random"
+) -> float:
+    """Take one full update with infinitely many samples.
+
+    Features are N(0, I), and theta_t = rho theta* is on the line through 0 and theta*, where least squares on
+    everything begins and every update stays.
+
+    Parameters
+    ----------
+    rho : float
+        theta_t as a multiple of theta*, whose length is 1.
+    alpha, clean : float in (0, 1]
+        Fractions kept and clean (alpha* in the paper).
+    sigma : float, above 0
+        Standard deviation of the noise.
+    spread : float, 0 or more
+        As in `itlm.linear.simulate`.
+    outputs : {"random", "oblivious"}
+        The law of bad outputs, as in `itlm.linear.simulate`.
+
+    Returns
+    -------
+    float
+        rho of theta_{t+1}.
+
+    Raises
+    ------
+    ValueError
+        If sigma is not above 0, since then the residuals of clean samples are all 0 at rho = 1; for other outputs.
+    """
+    pull = curvature = 0.0
+    for weight, s, cov, kept, square in _population(rho, alpha, clean, sigma, spread, outputs):
+        pull += weight * cov * square
+        curvature += weight * (kept - (cov / s) ** 2 * (kept - square))
+    return rho + pull / curvature
+
+
+def population_limit(alpha: float, clean: float, sigma: float, spread: float = 1.0, outputs: str = "random") -> float:
+    """Follow `population_step` from least squares on everything to its end: the error that no sample size removes.
+
+    The parameters and errors are those of `population_step`.
+
+    Returns
+    -------
+    float
+        ``||theta_T - theta*||`` as T grows.
+    """
+    rho = population_step(1.0, 1.0, clean, sigma, spread, outputs)  # alpha = 1: least squares
+    for _ in range(10_000):
+        before, rho = rho, population_step(rho, alpha, clean, sigma, spread, outputs)
+        if abs(rho - before) < 1e-12:
+            break
+    return abs(1 - rho)
+
+
+def certified_corruption(level: float, *, both_terms: bool = True, root_2: bool = True) -> float:
+    """Compute the largest share of bad samples for which Lemma 5 certifies a contraction: a number for c_th.
+
+    Gaussian features, n/d without limit, no noise, alpha = alpha*, and the worst kept set: every bad sample.
+
+    Parameters
+    ----------
+    level : float, above 0
+        Factor to certify: 1 for any contraction, 1/2 for Theorem 7's.
+    both_terms : bool
+        Count phi_t too, which is proportional to the distance as well: at most gamma_t times it.
+    root_2 : bool
+        Keep the print's root of 2.
+
+    Returns
+    -------
+    float
+        1 - alpha*, in (0, 1).
+    """
+    if not level > 0:
+        raise ValueError(f"level must be above 0, got {level}")
+    factor = (2 if both_terms else 1) * (math.sqrt(2) if root_2 else 1.0)
+    return float(brentq(lambda b: factor * outer_square(b) / central_square(1 - b) - level, 1e-12, 0.9))
+
+
+def basin(alpha: float, c: float, distances, sigma: float) -> np.ndarray:
+    """Compute how near to a component Theorem 8's remark wants the start of a mixed regression.
+
+    Parameters
+    ----------
+    alpha : float in (0, 1)
+        Fraction kept.
+    c : float, above 0
+        The remark's constant c3, which has no number.
+    distances : array
+        From the start to the nearest other component.
+    sigma : float, 0 or more
+        Standard deviation of the noise.
+
+    Returns
+    -------
+    array
+        ``C distances - sqrt(1 - C^2) sigma`` with ``C = min(c alpha / (1 - alpha), 1)``: a start nearer than this to
+        its component is covered; below 0 where none is.
+    """
+    C = min(c * alpha / (1 - alpha), 1.0)
+    return C * np.asarray(distances, dtype=float) - math.sqrt(1 - C * C) * sigma

@@ -1,0 +1,47 @@
+"""One round at a controlled distance: where it begins, and what the lemmas and theorems say of it."""
+
+import numpy as np
+import pytest
+
+from itlm import one_step
+from itlm.one_step import Config, run
+
+SMALL = {"n": 2000, "d": 5}
+
+
+def numbers(**fields):
+    return {name: value for _, name, value in run(Config(**{**SMALL, **fields})).rows}
+
+
+def test_it_begins_at_the_distance_asked_for():
+    data, theta = one_step.begin(Config(distance=0.3, **SMALL))
+    assert np.linalg.norm(theta - data.theta) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("update", ["full", "gradient"])
+@pytest.mark.parametrize("outputs", ["random", "mixture", "all_scales"])
+def test_the_bound_holds(update, outputs):
+    found = numbers(update=update, outputs=outputs)
+    assert found["error"] <= found["bound"] and found["gap"] < 1e-10
+    assert found["kappa"] == pytest.approx(found["error"] / found["distance"])
+
+
+def test_random_outputs_give_super_linear_steps_and_errors_at_all_scales_do_not():
+    near, far = ({"distance": distance, "sigma": 0.0, "d": 3} for distance in (0.03, 0.3))
+    assert numbers(**near)["kappa"] < 0.3 * numbers(**far)["kappa"]
+    assert numbers(outputs="all_scales", **near)["kappa"] > 0.6 * numbers(outputs="all_scales", **far)["kappa"]
+
+
+def test_the_constant_that_the_printed_noise_needs_grows_with_n():
+    where = {"clean": 1.0, "alpha": 0.8, "sigma": 1.0, "distance": 1.0}
+    few, many = (numbers(n=n, **where)["c_needed"] for n in (2000, 200_000))
+    assert many > 5 * few
+
+
+def test_at_the_truth_without_noise_it_stays():
+    assert numbers(distance=0.0, sigma=0.0, clean=1.0)["error"] < 1e-12
+
+
+def test_a_kept_set_smaller_than_the_dimension_is_named():
+    with pytest.raises(ValueError, match="alpha n >= d is needed"):
+        numbers(alpha=0.001)

@@ -1,0 +1,91 @@
+"""Figure 2's experiment: every fit from the same start, where each must end, and the methods beside it."""
+
+import numpy as np
+import pytest
+
+from itlm import methods, synthetic
+from itlm.linear import full_update, gradient_step, least_trimmed_squares, simulate
+from itlm.synthetic import Config, run
+
+SMALL = {"n": 400, "d": 5}
+
+
+def numbers(**fields):
+    return {name: value for _, name, value in run(Config(**{**SMALL, **fields})).rows}
+
+
+@pytest.mark.parametrize("link", ["identity", "leaky", "wavy"])
+@pytest.mark.parametrize("outputs", ["random", "mixture"])
+def test_at_small_noise_both_updates_end_near_the_oracle(link, outputs):
+    found = numbers(link=link, outputs=outputs, rounds=500)
+    assert found["error_full"] < 2 * found["error_oracle"] < 0.05 < found["error_all"]
+    assert found["error_gradient"] == pytest.approx(found["error_full"], rel=0.2)
+    assert found["bad_rate"] == pytest.approx(20) and found["bad_kept"] < 2
+
+
+def test_without_bad_samples_and_with_all_kept_every_fit_is_the_oracle():
+    found = numbers(clean=1.0, alpha=1.0, sigma=0.5, rounds=500, peers=True)
+    errors = {name: value for name, value in found.items() if name.startswith("error_")}
+    assert max(errors.values()) < 1.2 * found["error_oracle"]
+    for name in ("full", "gradient", "all", "crr"):
+        assert errors[f"error_{name}"] == pytest.approx(found["error_oracle"], rel=1e-6)
+
+
+def test_the_fraction_kept_is_five_points_below_what_is_clean():
+    assert Config(clean=0.7).resolved().alpha == 0.65 and Config(clean=0.7, alpha=0.7).resolved().alpha == 0.7
+
+
+def test_oblivious_errors_leave_every_method_consistent_and_random_outputs_none():
+    names = ("full", "crr", "adaptive", "reweighted")
+    where = {"n": 20_000, "d": 3, "clean": 0.7, "sigma": 0.5, "peers": True}
+    oblivious, chance = numbers(outputs="oblivious", **where), numbers(outputs="random", **where)
+    for name in names:
+        assert oblivious[f"error_{name}"] < 0.015 < 0.02 < chance[f"error_{name}"]
+    assert chance["error_oracle"] < 0.015 and chance["loss_gap"] > 3 * oblivious["loss_gap"]
+
+
+def test_a_fixed_point_of_consistent_regression_is_one_of_algorithm_1():
+    data = simulate(300, 4, 0.7, 0.3, "random", seed=2)
+    theta = methods.consistent_regression(data.X, data.y, 0.65)
+    again = least_trimmed_squares(data.X, data.y, 0.65, start=theta)
+    assert np.allclose(again.coef, theta, atol=1e-8) and again.n_iter <= 2
+
+
+def test_alternating_minimisation_finds_both_components_from_near_them():
+    data = simulate(400, 4, 0.5, 0.01, "mixture", seed=1)
+    found = methods.alternating_minimization(data.X, data.y, data.components + 0.1)
+    assert np.allclose(found, data.components, atol=0.01)
+
+
+def test_a_component_without_samples_stays_where_it_was():
+    data = simulate(50, 2, 0.5, 0.01, "mixture", seed=1)
+    far = np.vstack([data.components, [[1e6, 1e6]]])
+    assert np.array_equal(methods.alternating_minimization(data.X, data.y, far)[2], far[2])
+
+
+@pytest.mark.parametrize("link", ["identity", "leaky", "wavy"])
+def test_the_full_update_is_where_no_gradient_is_left(link):
+    data = simulate(200, 3, 0.8, 0.3, link=link, seed=3)
+    kept = ~data.is_bad
+    theta = full_update(data.X, data.y, np.zeros(3), kept, link)
+    assert np.allclose(gradient_step(data.X, data.y, theta, kept, 1.0, link), theta, atol=1e-6)
+    if link == "identity":
+        assert np.allclose(theta, np.linalg.lstsq(data.X[kept], data.y[kept], rcond=None)[0])
+
+
+def test_a_full_update_that_is_not_determined_is_refused():
+    data = simulate(20, 5, 1.0, 0.1)
+    with pytest.raises(ValueError, match="kept has 4 samples for 5 features"):
+        full_update(data.X, data.y, data.theta, np.arange(20) < 4)
+
+
+def test_the_rounds_are_those_of_algorithm_1():
+    data = simulate(300, 4, 0.8, 0.1, seed=5)
+    start = np.linalg.lstsq(data.X, data.y, rcond=None)[0]
+    theta, took = synthetic.full_rounds(data.X, data.y, start, 0.75, 100)
+    by_hand = start
+    for _ in range(took):
+        kept = np.argsort(np.abs(data.y - data.X @ by_hand), kind="stable")[:225]
+        by_hand = np.linalg.lstsq(data.X[kept], data.y[kept], rcond=None)[0]
+    assert np.allclose(theta, by_hand)
+    assert np.array_equal(synthetic.gradient_rounds(data.X, data.y, start, 0.75, 0, 0.5)[0], start)
