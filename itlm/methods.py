@@ -1,14 +1,14 @@
 """What others do about bad outputs in linear models: short versions of their methods, with their sources.
 
-None of them is trimming by rounds of least squares, though some end where it ends. The baselines that a library has,
-such as Huber's, are in `itlm.regressors`.
+Some of them end where trimming ends. The baselines that a library has, such as Huber's, are in `itlm.regressors`.
 """
 
 import numpy as np
 
+from .squares import least_trimmed_squares
 from .trimming import n_kept
 
-__all__ = ["adaptive_thresholding", "alternating_minimization", "consistent_regression"]
+__all__ = ["adaptive_thresholding", "alternating_minimization", "consistent_regression", "one_by_one"]
 
 
 def consistent_regression(X, y, alpha: float, *, rounds: int = 500) -> np.ndarray:
@@ -80,17 +80,21 @@ def adaptive_thresholding(X, y, *, rounds: int = 100, seed: int = 0) -> np.ndarr
     return np.mean(late, axis=0)
 
 
-def alternating_minimization(X, y, thetas, *, rounds: int = 100) -> np.ndarray:
+def alternating_minimization(X, y, k: int, *, starts: int = 1, rounds: int = 100, seed: int = 0) -> np.ndarray:
     """Fit a mixture of regressions: give each sample to the component that fits it best, fit each, repeat.
 
     Parameters
     ----------
     X, y
         As for `consistent_regression`.
-    thetas : array, shape (k, d)
-        Where to begin.
+    k : int, at least 1
+        Components.
+    starts : int, at least 1
+        Random starts, k fits to as many samples as there are features; the end of smallest loss is returned.
     rounds : int
-        At most.
+        At most, from each start.
+    seed : int
+        Of the starts.
 
     Returns
     -------
@@ -101,13 +105,53 @@ def alternating_minimization(X, y, thetas, *, rounds: int = 100) -> np.ndarray:
     -----
     Source: Yi, Caramanis and Sanghavi, ICML 2014, for two components; k as in k-means.
     """
-    thetas, owner = np.array(thetas, dtype=float), None
-    for _ in range(rounds):
-        before, owner = owner, np.abs(y[:, None] - X @ thetas.T).argmin(1)  # (n,)
-        if before is not None and np.array_equal(owner, before):
-            break
-        for j in range(len(thetas)):
-            mine = owner == j
-            if mine.sum() >= X.shape[1]:
-                thetas[j] = np.linalg.lstsq(X[mine], y[mine], rcond=None)[0]
-    return thetas
+    random, ends = np.random.default_rng(seed), []
+    for _ in range(starts):
+        thetas, owner = np.array([_elemental(X, y, random) for _ in range(k)]), None
+        for _ in range(rounds):
+            squares = (y[:, None] - X @ thetas.T) ** 2  # (n, k)
+            before, owner = owner, squares.argmin(1)
+            if before is not None and np.array_equal(owner, before):
+                break
+            for j in range(k):
+                rows = X[owner == j]
+                if len(rows) >= X.shape[1]:
+                    thetas[j] = np.linalg.solve(rows.T @ rows, rows.T @ y[owner == j])
+        ends.append((squares.min(1).sum(), thetas))
+    return min(ends, key=lambda end: end[0])[1]
+
+
+def one_by_one(X, y, k: int, *, starts: int = 1, seed: int = 0) -> np.ndarray:
+    """Fit a mixture of regressions by ITLM: find a component, set its samples aside, find the next.
+
+    Parameters
+    ----------
+    X, y, k, starts, seed
+        As for `alternating_minimization`; as many starts for each component.
+
+    Returns
+    -------
+    array, shape (k, d)
+        The components, as they were found. For each, four fifths of an equal share of what is left are kept; aside are
+        set the samples within 3 robust scales, fitted once more for the component.
+    """
+    random, left, found = np.random.default_rng(seed), np.ones(len(y), bool), []
+    for j in range(k):
+        rows, outputs = X[left], y[left]
+        if len(rows) < 2 * X.shape[1]:  # the components before have taken nearly all
+            rows, outputs = X, y
+        fits = [
+            least_trimmed_squares(rows, outputs, 0.8 / (k - j), start=_elemental(rows, outputs, random))
+            for _ in range(starts)
+        ]
+        best = min(fits, key=lambda fit: fit.objective)
+        mine = np.abs(y - X @ best.coef) <= 3 * np.median(np.abs(outputs - rows @ best.coef)[best.kept]) / 0.6745
+        found.append(np.linalg.lstsq(X[mine & left], y[mine & left], rcond=None)[0])
+        left &= ~mine
+    return np.array(found)
+
+
+def _elemental(X, y, random) -> np.ndarray:
+    """A fit to as many random samples as there are features."""
+    few = random.choice(len(y), X.shape[1], replace=False)
+    return np.linalg.lstsq(X[few], y[few], rcond=None)[0]

@@ -15,6 +15,7 @@ law of the bad outputs, the fraction kept and the step size are choices of ours,
 Source: Shen & Sanghavi, ICML 2019, Section 6.1.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,9 +23,9 @@ import numpy as np
 from . import linear, methods, records
 from .config import Config as Checked
 from .config import flag, one_of, parameter, real, whole
-from .trimming import iterate, trim
+from .trimming import Round, iterate, trim
 
-__all__ = ["RECIPE", "Config", "digest", "gradient_rounds", "full_rounds", "run", "task", "visits"]
+__all__ = ["RECIPE", "Config", "digest", "rounds", "run", "task", "visits"]
 
 RECIPE = 1
 
@@ -84,8 +85,10 @@ def task(config: Config) -> linear.Simulation:
     )
 
 
-def full_rounds(X, y, theta, alpha: float, rounds: int, link: str = "identity"):
-    """Run ITLM-1: the full update each round, until the kept set repeats.
+def rounds(
+    X, y, theta, alpha: float, most: int, *, link: str = "identity", step: float | None = None
+) -> Iterator[Round]:
+    """Run Algorithm 1 for squared loss, round by round.
 
     Parameters
     ----------
@@ -97,50 +100,33 @@ def full_rounds(X, y, theta, alpha: float, rounds: int, link: str = "identity"):
         theta_0.
     alpha : float in (0, 1]
         Fraction kept.
-    rounds : int
-        At most.
+    most : int
+        Rounds at most (T).
     link : {"identity", "leaky", "wavy"}
         omega.
+    step : float, above 0, optional
+        ITLM-2: one gradient step of this size each round (eta), until a step no longer moves theta. None: ITLM-1,
+        the full update, until the kept set repeats.
 
-    Returns
-    -------
-    theta : array, shape (d,)
-    rounds : int
-        How many updates it took.
+    Yields
+    ------
+    itlm.Round
     """
-    if link == "identity":
-        fit = linear.least_trimmed_squares(X, y, alpha, start=theta, max_iter=rounds)
-        return fit.coef, fit.n_iter
-    omega = linear.LINKS[link].value
-    *_, last = iterate(
-        lambda theta: (omega(X @ theta) - y) ** 2,
-        lambda theta, kept, t: linear.full_update(X, y, theta, kept, link),
-        theta,
-        alpha,
-        rounds,
-        stop_at_fixed_point=True,
-    )
-    return last.theta, last.t
+    omega, before = linear.LINKS[link].value, None
 
+    def losses(theta):
+        return (omega(X @ theta) - y) ** 2
 
-def gradient_rounds(X, y, theta, alpha: float, rounds: int, step: float, link: str = "identity"):
-    """Run ITLM-2: one gradient step each round, until a step no longer moves theta.
+    def update(theta, kept, t):
+        if step is None:
+            return linear.full_update(X, y, theta, kept, link)
+        return linear.gradient_step(X, y, theta, kept, step, link)
 
-    The parameters and results are those of `full_rounds`; ``step`` is the step size (eta in Algorithm 2).
-    """
-    omega = linear.LINKS[link].value
-    before = theta
-    for last in iterate(
-        lambda theta: (omega(X @ theta) - y) ** 2,
-        lambda theta, kept, t: linear.gradient_step(X, y, theta, kept, step, link),
-        theta,
-        alpha,
-        rounds,
-    ):
-        if last.t and np.linalg.norm(last.theta - before) <= 1e-9 * np.linalg.norm(last.theta):
+    for now in iterate(losses, update, theta, alpha, most, stop_at_fixed_point=step is None):
+        yield now
+        if before is not None and np.linalg.norm(now.theta - before) <= 1e-9 * np.linalg.norm(now.theta):
             break
-        before = last.theta
-    return last.theta, last.t
+        before = now.theta
 
 
 def visits(config: Config) -> float:
@@ -151,6 +137,15 @@ def visits(config: Config) -> float:
 def digest(config: Config) -> str:
     """Return the digest of the data: they are simulated, and the configuration says how."""
     return "simulated"
+
+
+def _full(X, y, start, config):
+    """ITLM-1's end and how many rounds it took; for linear models by the solver, which takes the same steps."""
+    if config.link == "identity":
+        fit = linear.least_trimmed_squares(X, y, config.alpha, start=start, max_iter=config.rounds)
+        return fit.coef, fit.n_iter
+    *_, last = rounds(X, y, start, config.alpha, config.rounds, link=config.link)
+    return last.theta, last.t
 
 
 def run(config: Config, *, checkpoint=None) -> records.Record:
@@ -177,9 +172,9 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     omega, everything = linear.LINKS[config.link].value, np.ones(config.n, bool)
     zero = np.zeros(config.d)
     start = linear.full_update(X, y, zero, everything, config.link)
-    full, full_took = full_rounds(X, y, start, config.alpha, config.rounds, config.link)
-    gradient, gradient_took = gradient_rounds(X, y, start, config.alpha, config.rounds, config.step, config.link)
-    fits = {"full": full, "gradient": gradient, "all": start}
+    full, took = _full(X, y, start, config)
+    *_, last = rounds(X, y, start, config.alpha, config.rounds, link=config.link, step=config.step)
+    fits = {"full": full, "gradient": last.theta, "all": start}
     fits["oracle"] = linear.full_update(X, y, zero, ~is_bad, config.link)
     if config.peers:
         from .estimators import TrimmedRegressor
@@ -193,6 +188,6 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     kept = trim(losses, config.alpha)
     gap = losses.mean() - ((omega(X @ truth) - y) ** 2).mean()
     record.add(0, {"loss_gap": abs(float(gap)), "bad_kept": 100 * float(is_bad[kept].mean())})
-    record.add(0, {"rounds_full": full_took, "rounds_gradient": gradient_took})
+    record.add(0, {"rounds_full": took, "rounds_gradient": last.t})
     record.add(0, {"visits": visits(config), "bad_rate": 100 * float(is_bad.mean())})
     return record.finish()

@@ -236,7 +236,8 @@ plt.show()
 # Let $y = \omega(\phi^\top \theta^\star) + e$ with $\omega' \in [a, b]$, $a > 0$, and take one gradient step of size
 # $\eta$ on the kept set. As we read it,
 #
-# $$\|\theta_{t+1} - \theta^\star\| \le \Big(1 - \eta\, \frac{a^2 \psi^-(\alpha n)}{\alpha n}\Big) \|\theta_t - \theta^\star\|
+# $$\|\theta_{t+1} - \theta^\star\| \le
+#   \Big(1 - \eta\, \frac{a^2 \psi^-(\alpha n)}{\alpha n}\Big) \|\theta_t - \theta^\star\|
 #   + \eta\, \frac{\tilde\varphi_t + \xi_t\, b\, \sigma}{\alpha n}.$$
 #
 # The print evaluates $\omega'$ in $\tilde\varphi_t$ at $\theta^\star$; the gradient has it at $\theta_t$, which is what
