@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 __all__ = [
     "style",
     "label_ends",
+    "log_ticks",
     "image_grid",
     "mosaics",
     "stepper",
@@ -76,7 +77,8 @@ def label_ends(ax, *, gap: float = 0.06) -> None:
     ax : matplotlib.axes.Axes
         Lines whose label begins with an underscore are left alone.
     gap : float
-        Smallest distance between two labels, as a fraction of the axes' height.
+        Smallest distance between two labels, as a fraction of the axes' height. Where a line ends outside, its label
+        stands at the border.
     """
     ax.get_xlim(), ax.get_ylim()  # asking makes the axes settle their limits, which the transform needs
     to_axes = ax.transData + ax.transAxes.inverted()
@@ -86,10 +88,13 @@ def label_ends(ax, *, gap: float = 0.06) -> None:
             x, y = line.get_xdata()[-1], line.get_ydata()[-1]
             ends.append([to_axes.transform((x, y))[1], y, x, line])
     ends.sort(key=lambda end: end[0])
-    lowest = -1.0
-    for height, y, x, line in ends:
-        place = max(height, lowest + gap)
-        lowest = place
+    places, top = [], 1.0
+    for height, *_ in ends:  # upwards where labels would touch; not out of the axes
+        places.append(max(min(max(height, 0.0), 1.0), places[-1] + gap if places else 0.0))
+    for i in reversed(range(len(places))):
+        places[i] = min(places[i], top)
+        top = places[i] - gap
+    for (_, y, x, line), place in zip(ends, places, strict=True):
         ax.annotate(
             line.get_label(),
             xy=(x, y),
@@ -99,6 +104,19 @@ def label_ends(ax, *, gap: float = 0.06) -> None:
             va="center",
             annotation_clip=False,
         )
+
+
+def log_ticks(axis) -> None:
+    """Write plain numbers, 1, 2 and 5 of each decade, on a logarithmic axis that spans few decades.
+
+    Parameters
+    ----------
+    axis : matplotlib.axis.Axis
+        Such as ``ax.yaxis``.
+    """
+    axis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(mpl.ticker.NullFormatter())
 
 
 def image_grid(images, captions=None, *, columns: int = 8, width: float = 6.0):

@@ -170,7 +170,7 @@ def _look_up(claim, recorded) -> tuple[Evidence | None, str]:
         for side in (claim.before, claim.after):
             number, *own = side.split()
             *method, metric, at = number.replace("@", ":").split(":")
-            chosen = {k: _value(v) for k, v in (f.split("=") for f in [*str(claim.select).split(), *own])}
+            chosen = {k: _value(v) for k, v in (f.split("=") for f in [*claim.select.split(), *own])}
             chosen |= ({"scale": scale} if scaled else {}) | ({"method": method[0]} if method else {})
             try:
                 config = experiment.Config(**chosen)

@@ -170,6 +170,7 @@ for features, colour in ((5, ITLM), (20, CLEAN), (80, BAD)):
     ax.plot(enough, curve, "o-", color=colour, label=f"d = {features}")
 ax.axhline(0.03, color=ORACLE, lw=1, ls="--")
 ax.set(xscale="log", yscale="log", xlabel="samples", ylabel="factor κ at distance 0.03")
+figures.log_ticks(ax.yaxis)
 figures.label_ends(ax, gap=0.08)
 plt.show()
 
@@ -216,14 +217,17 @@ plt.show()
 
 # %% [markdown]
 # *Where ITLM ends, by where it starts, half of the samples kept. Blue: at the larger component, of 60 % of the samples;
-# orange: at the smaller, which has fewer than are kept; grey: at neither. Dashed: the largest region of the
-# remark's form that is blue throughout. The real basin is far larger.*
+# orange: at the smaller, which has fewer than are kept; grey: at neither. Dashed: the border of the largest region of
+# the remark's form that is blue throughout.*
 
 # %% tags=["hide-input"]
 blue, claimed = 100 * near[:, 0].mean(), 100 * (to_first <= theory.basin(0.5, c3, to_second, noise)).mean()
-print(f"c3 = {c3:.2f} covers {claimed:.0f} % of the starts in the picture; {blue:.0f} % of them reach the component.")
+print(f"The region of c3 = {c3:.2f} has {claimed:.0f} % of the starts; {blue:.0f} % reach the component.")
 
 # %% [markdown]
+# At $c_3 = 1$ the remark covers every start that is nearer to the larger component than to the other: here that is
+# true, and nearly all that is.
+#
 # ## All components, one after another
 #
 # ITLM fits one component. Take its samples away, run again, and so on (`methods.one_by_one`), or fit all at once by
@@ -242,7 +246,9 @@ for k in (2, 3, 4):
                 apart = np.linalg.norm(thetas[:, None] - data.components, axis=2).min(0)
                 hits[name][j] += (apart < 0.1).all()
     for name, hit in hits.items():
-        shares = {f"{count} starts": f"{100 * h / sets:.0f} %" for count, h in zip(counts, hit, strict=True)}
+        shares = {
+            f"{count} start{'s' * (count > 1)}": f"{100 * h / sets:.0f} %" for count, h in zip(counts, hit, strict=True)
+        }
         rows.append({"components": k, "method": name, **shares})
 HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 
@@ -288,4 +294,4 @@ else:
         assert slopes[kind].after - slopes[kind].half_width > 0.5, f"{kind} outputs: not faster than linear"
     assert abs(slopes["all_scales"].after) < 0.2, "outputs that hurt at all scales: not linear"
     assert blue > claimed, "the remark's region is larger than the basin"
-    print("As claimed: faster than linear for random outputs and mixtures, linear for outputs that hurt at all scales.")
+    print("As claimed: faster than linear but for outputs that hurt at all scales.")

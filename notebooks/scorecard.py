@@ -34,7 +34,15 @@ from IPython.display import HTML
 from itlm import config, records, verdicts
 from itlm.records import results
 
-PAGES = ["algorithm", "gan", "labels"]  # the notebooks that are here; the others are to come
+PAGES = [
+    "algorithm",
+    "convergence",
+    "gan",
+    "labels",
+    "one_step",
+    "synthetic",
+    "trimmed_loss",
+]  # the notebooks that are here; the others are to come
 LABELS = ["reproduced", "direction", "undecided", "not reproduced", "not run"]
 config.check(globals(), show=config.one_of("all", *LABELS))
 claims = verdicts.judge(results("paper/claims"), records.everything())
