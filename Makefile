@@ -46,11 +46,12 @@ endif
 results-check: .venv/.all ## check what is recorded: keys, grids, no number typed on a page
 	$(BIN)/python tools/results.py
 
-bench: .venv/.all ## measure trimming and training against their bare loops, and a sweep's overhead
+bench: .venv/.all ## measure trimming, training, solver and sweeps against what a user would pick instead
 	$(BIN)/python tools/bench_trim.py
 	$(BIN)/python tools/bench_training.py
 	$(BIN)/python tools/bench_gan.py
 	$(BIN)/python tools/bench_lts.py
+	$(BIN)/python tools/bench_synthetic.py
 	$(BIN)/python tools/bench_sweep.py
 
 lock: ## install the newest versions allowed into a fresh .venv and write requirements.lock

@@ -44,7 +44,7 @@ LINKS = {
     "wavy": Link(lambda u: u + 0.5 * np.sin(u), lambda u: 1 + 0.5 * np.cos(u), 0.5, 1.5),
 }
 
-OUTPUTS = ("random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious")
+OUTPUTS = ("random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious", "coin")
 
 
 class Simulation(NamedTuple):
@@ -97,7 +97,8 @@ def simulate(
       at every distance from the truth, and always in the same direction;
     * ``"leverage"``: ``-10``, at features moved to ``10 v + x / 10``: few samples with a long lever;
     * ``"oblivious"``: ``omega(x' theta*) + s`` with s from N(0, 9 spread^2), independent of the features: it is the
-      *error* that does not depend on them, as in model (1) the output does not.
+      *error* that does not depend on them, as in model (1) the output does not;
+    * ``"coin"``: plus or minus ``spread``, with equal chance: random outputs of another law.
 
     Parameters
     ----------
@@ -107,8 +108,8 @@ def simulate(
         Fraction that is clean (alpha* in the paper).
     sigma : float, 0 or more
         Standard deviation of the noise e.
-    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious"}
-        The law of bad outputs; all but the first two are among the paper's "arbitrary" ones.
+    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious", "coin"}
+        The law of bad outputs; the third to the seventh are among the paper's "arbitrary" ones.
     link : {"identity", "leaky", "wavy"}
         omega: u; max(u, u/2); u + sin(u)/2.
     seed : int
@@ -116,7 +117,7 @@ def simulate(
     components : int, default 2
         For a mixture, its components.
     spread : float, 0 or more
-        For random and oblivious outputs, their spread in units of theta*'s length.
+        For random, coin and oblivious outputs, their spread in units of theta*'s length.
 
     Returns
     -------
@@ -160,8 +161,10 @@ def simulate(
         y[bad] += 10 ** random.uniform(-4, 1, m) * np.sign(rows @ v)
     elif outputs == "leverage":
         y[bad] = -10
-    else:
+    elif outputs == "oblivious":
         y[bad] += 3 * spread * random.standard_normal(m)
+    else:
+        y[bad] = spread * random.choice([-1.0, 1.0], m)
     y += sigma * random.standard_normal(n)
     is_bad = np.zeros(n, bool)
     is_bad[bad] = True

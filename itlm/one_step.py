@@ -29,7 +29,7 @@ class Config(Checked):
     ----------
     update : {"full", "gradient"}
         The full update of a linear model (Lemma 5), or one gradient step (Lemma 6).
-    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious"}
+    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious", "coin"}
         What the bad outputs are, see `itlm.linear.simulate`.
     link : {"identity", "leaky", "wavy"}
         omega.

@@ -48,7 +48,7 @@ class Config(Checked):
     ----------
     method : str
         One of `METHODS`.
-    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "heavy"}
+    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious", "coin", "heavy"}
         What the bad outputs are, see `itlm.linear.simulate`; heavy: none is bad, the noise of all is Student's t
         with 2 degrees of freedom.
     clean : float in (0, 1]

@@ -36,7 +36,7 @@ class Config(Checked):
 
     Attributes
     ----------
-    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious"}
+    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious", "coin"}
         What the bad outputs are, see `itlm.linear.simulate`.
     link : {"identity", "leaky", "wavy"}
         omega.

@@ -146,12 +146,13 @@ plt.show()
 
 # %% tags=["hide-input"]
 parts = (0.5, 0.65, 0.8, 0.9, 0.95)
-pd.DataFrame({
+factors = {
     "fraction kept": [f"{a:g}" for a in parts],
     "far away (10 σ)": [f"{theory.clean_contraction(a, 10):.3f}" for a in parts],
     "at distance σ": [f"{theory.clean_contraction(a, 1):.2f}" for a in parts],
     "near the truth": [f"{theory.clean_contraction(a, 0):.2f}" for a in parts],
-}).style.hide()  # fmt: skip
+}
+HTML(pd.DataFrame(factors).to_html(index=False, border=0))
 
 # %% [markdown]
 # *Factor per step when no sample is bad. It is linear convergence near the truth, slower the more is left out.*
@@ -247,7 +248,7 @@ plt.show()
 # *Factor by which one step changes the error, worst of five data sets, half a length from the truth; below the grey
 # line the error shrinks. Bad outputs of any usual kind are far below the certificate, up to nearly one half. "Aimed" is
 # an adversary who knows $\theta_t$ and moves the samples that see most of its error, as far as they are still kept:
-# even that one must own several times more samples than the certificate fears.*
+# even that one needs more than twice the samples that the certificate fears.*
 #
 # ## Lemma 6: other links, one gradient step
 #

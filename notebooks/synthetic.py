@@ -32,7 +32,9 @@
 
 # %% tags=["parameters"]
 runs: int = 20  # data sets of the page's own run, for each point, 2 to 1000
-outputs: str = "random"  # their bad outputs: "random", "mixture", "sign_flip", "shifted", "all_scales" or "oblivious"
+outputs: str = (
+    "random"  # their bad outputs: "random", "mixture", "sign_flip", "shifted", "all_scales", "coin" or "oblivious"
+)
 link: str = "identity"  # their link: "identity", "leaky" or "wavy"
 small: float = 0.01  # their small noise; theta* has length 1, above 0
 large: float = 1.0  # their large noise, above 0
@@ -57,7 +59,7 @@ figures.style()
 chosen = config.check(
     globals(),
     runs=config.whole(2, 1000),
-    outputs=config.one_of("random", "mixture", "sign_flip", "shifted", "all_scales", "oblivious"),
+    outputs=config.one_of("random", "mixture", "sign_flip", "shifted", "all_scales", "coin", "oblivious"),
     link=config.one_of("identity", "leaky", "wavy"),
     small=config.real(0, 100, above_low=True),
     large=config.real(0, 100, above_low=True),
@@ -217,6 +219,9 @@ for ax, (title, (field, values)) in zip(axes, FACTORS.items(), strict=True):
             curve.append((recorded(f"error_{key}", **where) / noise).mean())
         line = {"ls": "--", "lw": 1} if key == "oracle" else {"lw": 3 if key == "full" else 1.5}
         ax.plot(values, curve, marker="o", ms=4, color=colour, label=name, **line)
+    if field == "spread":
+        coin = [(recorded("error_full", sigma=0.3, outputs="coin", spread=s) / 0.3).mean() for s in values]
+        ax.plot(values, coin, ":", color=BAD, label="ITLM-1, coin")
     ax.set(xlabel=title, ylabel="error / σ", yscale="log", xscale="linear" if field == "alpha" else "log")
     if field != "sigma":
         figures.log_ticks(ax.yaxis)

@@ -118,9 +118,9 @@ plt.show()
 # There are as many candidate sets as subsets.
 
 # %% tags=["hide-input"]
-pd.DataFrame({"samples": [tiny, 50, 100, 1000]}).assign(
-    subsets=lambda t: [f"{math.comb(n, n_kept(n, alpha)):.1e}" for n in t.samples]
-).style.hide()
+sizes = [tiny, 50, 100, 1000]
+subsets = {"samples": sizes, "subsets": [f"{math.comb(n, n_kept(n, alpha)):.1e}" for n in sizes]}
+HTML(pd.DataFrame(subsets).to_html(index=False, border=0))
 
 # %% [markdown]
 # *Subsets of the size that is kept. The smallest can be enumerated, the others never. No algorithm is known that is
@@ -211,12 +211,13 @@ for kind, table in gaps.items():
 fig, ax = plt.subplots()
 for (kind, table), colour in zip(gaps.items(), (CLEAN, BAD), strict=True):
     found = [evidence(np.zeros(repeats), row) for row in table]
-    ax.errorbar(sizes, [f.after for f in found], [f.half_width for f in found], fmt="o-", color=colour, label=kind)
+    ax.plot(sizes, [f.after for f in found], "o-", color=colour, label=kind)
+    ax.errorbar(sizes, [f.after for f in found], [f.half_width for f in found], fmt="none", color=colour)
 limit = theory.population_limit(alpha, clean, sigma)
 all_loss = lambda e: clean * (sigma**2 + e**2) + (1 - clean) * (sigma**2 + 1 + (1 - e) ** 2)  # noqa: E731
 ax.axhline(all_loss(limit) - all_loss(0), color=BAD, lw=1, ls=":")
 ax.axhline(0, color="k", lw=0.8)
-ax.set(xscale="log", xlabel="samples", ylabel="loss at the estimate less loss at the truth")
+ax.set(xscale="log", xlabel="samples", ylabel="loss, estimate less truth")
 figures.label_ends(ax, gap=0.09)
 plt.show()
 
