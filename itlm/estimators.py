@@ -38,7 +38,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .squares import _kept_mass, _least_squares, _minimum_norm, _Normal, _residuals, _Rows, least_trimmed_squares
+from .squares import _kept_mass, _least_squares, _minimum_norm, _Normal, _residuals, _Rows, _search
 from .trimming import _as_losses, _shares, iterate, n_kept
 
 __all__ = ["TrimmedRegressor", "TrimmedEstimator"]  # the order of the API page
@@ -178,21 +178,13 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
                 "a larger support_fraction" + ("" if weights is None else " (sample_weight counts samples)"),
                 stacklevel=2,
             )
-        found = least_trimmed_squares(
-            X,
-            y,
-            1.0 if h == n else (h + 0.5 * (n == int(n))) / n,  # whole masses are rounded down by the solver
-            weights=weights,
-            fit_intercept=bool(self.fit_intercept),
-            n_starts=self.n_starts,
-            max_iter=self.max_iter,
-            random_state=check_random_state(self.random_state).randint(2**31 - 1),
-        )
+        rows = _Rows(X, y, weights, h, bool(self.fit_intercept))
+        random_state = check_random_state(self.random_state).randint(2**31 - 1)
+        found = _search(rows, self.n_starts, self.max_iter, random_state)
         if not found.converged:
             warnings.warn(
                 f"no fixed point after max_iter={self.max_iter} steps; raise it", ConvergenceWarning, stacklevel=2
             )
-        rows = _Rows(X, y, weights, h, bool(self.fit_intercept))
         plane = _plane(rows, found)
         if plane is not None:
             raw, scale = plane, 0.0

@@ -133,6 +133,11 @@ def least_trimmed_squares(
         if start.shape != (rows.d,):
             raise ValueError(f"start must have shape ({rows.d},), one value a coefficient, got {start.shape}")
         return replace(_concentrate(rows, start, max_iter), start="given")
+    return _search(rows, n_starts, max_iter, random_state)
+
+
+def _search(rows: "_Rows", n_starts: int | None, max_iter: int, random_state: int) -> TrimmedFit:
+    """Let starts compete on a subsample, and lead the best through larger ones to all."""
     random = np.random.default_rng(random_state)
     nested = [rows]
     while nested[-1].n >= 4 * (least := max(1000, 10 * rows.d)):
@@ -389,7 +394,7 @@ def _deterministic(X, y, weights, ones) -> Iterator:
     spread = _medians(np.abs(Z), weights)
     spread = np.where(spread > 0, spread, np.sqrt(weights @ Z**2 / weights.sum()))
     Z = Z / np.where(spread > 0, spread, 1)
-    ranks = np.sign(Z) * np.column_stack([_ranks(z, weights) for z in np.abs(Z).T])
+    ranks = np.sign(Z) * _ranks(np.abs(Z), weights)
     length = np.linalg.norm(Z, axis=1, keepdims=True)
     transformed = {
         "tanh": np.tanh(Z),
@@ -420,11 +425,20 @@ def _medians(Z, weights) -> np.ndarray:
     return middle.mean(0)
 
 
-def _ranks(values, weights) -> np.ndarray:
-    """Weighted mean ranks over the total weight, in (0, 1]."""
-    _, place = np.unique(values, return_inverse=True)
-    mass = np.bincount(place.ravel(), weights)
-    return ((np.cumsum(mass) - 0.5 * (mass - 1)) / weights.sum())[place.ravel()]
+def _ranks(Z, weights) -> np.ndarray:
+    """Weighted mean ranks of columns over the total weight, in (0, 1]."""
+    order = np.argsort(Z, axis=0)
+    Z, mass = np.take_along_axis(Z, order, axis=0), weights[order]
+    after = np.cumsum(mass, axis=0)
+    before = after - mass
+    if (tied := Z[1:] == Z[:-1]).any():
+        before[1:][tied] = 0
+        np.maximum.accumulate(before, axis=0, out=before)  # where its group of equals begins
+        after[:-1][tied] = np.inf
+        after[::-1] = np.minimum.accumulate(after[::-1], axis=0)  # and where it ends
+    ranks = np.empty_like(Z)
+    np.put_along_axis(ranks, order, (before + after + 1) / (2 * weights.sum()), axis=0)
+    return ranks
 
 
 def _objective(rows: _Rows, theta) -> float:
