@@ -129,9 +129,9 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 # *Median ratios over data sets with a fifth of random outputs, both sides reweighted, the same fraction kept.*
 #
 # Against robustbase both aims at ten thousand samples are missed by a hair. Its last step rejects what one clean
-# Gaussian sample in forty exceeds, ours what one in eighty does: that keeps more of clean data, and a little more of the
-# bad. With its cut our errors are its errors; but on clean data that cut costs a tenth of the efficiency, so we keep
-# ours. Half of our time goes into the search from six starts. Against Huber we are twice as accurate, but not fast
+# Gaussian sample in forty exceeds, ours what one in eighty does: that keeps more of clean data, and a little more of
+# the bad. With its cut our errors are its errors; but on clean data that cut costs a tenth of the efficiency, so we
+# keep ours. Half of our time goes into the search from six starts. Against Huber we are twice as accurate, but not fast
 # enough: on one thread Huber takes as long as half a dozen least squares fits, and a search from six starts cannot be
 # cheaper than that.
 
