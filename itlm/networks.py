@@ -5,7 +5,17 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-__all__ = ["GAN", "Discriminator", "Generator", "LeNet", "from_tanh", "initialised", "to_tanh"]
+__all__ = [
+    "GAN",
+    "Discriminator",
+    "Generator",
+    "LeNet",
+    "SmallNet",
+    "WideResNet",
+    "from_tanh",
+    "initialised",
+    "to_tanh",
+]
 
 
 def initialised(make: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -62,6 +72,127 @@ class LeNet(nn.Sequential):
             nn.Linear(c, n_classes),
         ]
         super().__init__(*layers, *([nn.Tanh()] if bounded else []))
+
+
+class WideResNet(nn.Module):
+    """Wide residual network, pre-activated, as in Zagoruyko & Komodakis 2016; WRN-16-10 is the paper's CIFAR network.
+
+    Parameters
+    ----------
+    n_classes : int, default 10
+        Number of outputs.
+    depth : int, default 16
+        Layers with weights, the shortcuts' not counted: 6 k + 4 for k blocks in each of three groups.
+    width : int, default 10
+        Channels of the groups are 16, 32 and 64 times this.
+
+    Raises
+    ------
+    ValueError
+        If depth is not 6 k + 4.
+
+    Notes
+    -----
+    Without dropout, as in the authors' code. Weights as in He et al. 2015, fan out.
+    Shapes: input (n, 3, 32, 32), output (n, n_classes).
+    """
+
+    def __init__(self, n_classes=10, *, depth=16, width=10):
+        super().__init__()
+        blocks, rest = divmod(depth - 4, 6)
+        if rest or blocks < 1:
+            raise ValueError(f"depth must be 10, 16, 22, 28, ... (6 k + 4), got {depth}")
+        channels = [16, 16 * width, 32 * width, 64 * width]
+        self.stem = nn.Conv2d(3, 16, 3, padding=1, bias=False)  # (n, 16, 32, 32)
+        self.groups = nn.Sequential(
+            *(
+                _WideBlock(a if i == 0 else b, b, stride if i == 0 else 1)
+                for a, b, stride in zip(channels, channels[1:], (1, 2, 2), strict=False)
+                for i in range(blocks)
+            )
+        )  # (n, 64 width, 8, 8)
+        self.norm = nn.BatchNorm2d(channels[-1])
+        self.dense = nn.Linear(channels[-1], n_classes)
+        self.apply(_he)
+
+    def forward(self, x):
+        """Classify images: (n, 3, 32, 32) to logits (n, n_classes)."""
+        x = nn.functional.relu(self.norm(self.groups(self.stem(x))))
+        return self.dense(x.mean((2, 3)))
+
+
+class _WideBlock(nn.Module):
+    """Batch norm, ReLU, convolution, twice; where the shape changes, the shortcut is a convolution of 1 pixel."""
+
+    def __init__(self, a, b, stride):
+        super().__init__()
+        self.norm_1, self.norm_2 = nn.BatchNorm2d(a), nn.BatchNorm2d(b)
+        self.conv_1 = nn.Conv2d(a, b, 3, stride=stride, padding=1, bias=False)
+        self.conv_2 = nn.Conv2d(b, b, 3, padding=1, bias=False)
+        self.shortcut = nn.Conv2d(a, b, 1, stride=stride, bias=False) if a != b or stride != 1 else None
+
+    def forward(self, x):
+        active = nn.functional.relu(self.norm_1(x))
+        shortcut = x if self.shortcut is None else self.shortcut(active)
+        return shortcut + self.conv_2(nn.functional.relu(self.norm_2(self.conv_1(active))))
+
+
+class SmallNet(nn.Sequential):
+    """A small CIFAR network for CPUs: five convolutions, the first with a stride, one shortcut.
+
+    Parameters
+    ----------
+    n_classes : int, default 10
+        Number of outputs.
+    width : int, default 24
+        Channels of the first convolutions; the later ones have two and four times as many.
+    stem : {1, 2}
+        Stride of the first convolution: at 2 all that follows costs a quarter.
+    normalisation : {"batch", "none"}
+        After each convolution.
+
+    Shapes: input (n, 3, 32, 32), output (n, n_classes).
+    """
+
+    def __init__(self, n_classes=10, *, width=24, stem=2, normalisation="batch"):
+        if normalisation not in ("batch", "none"):
+            raise ValueError(f"normalisation must be 'batch' or 'none', got {normalisation!r}")
+        plain = normalisation == "none"
+
+        def conv(a, b, stride=1):
+            norm = [] if plain else [nn.BatchNorm2d(b)]
+            return nn.Sequential(nn.Conv2d(a, b, 3, stride=stride, padding=1, bias=plain), *norm, nn.ReLU())
+
+        super().__init__(
+            conv(3, width, stem),  # (n, width, 32 / stem, 32 / stem)
+            conv(width, width),
+            conv(width, 2 * width),
+            nn.MaxPool2d(2),
+            conv(2 * width, 4 * width),
+            nn.MaxPool2d(2),
+            _Residual(conv(4 * width, 4 * width)),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(4 * width, n_classes),
+        )
+        self.apply(_he)
+
+
+class _Residual(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return x + self.inner(x)
+
+
+def _he(layer) -> None:
+    """Initialise one layer for ReLU: convolutions by He et al. 2015, fan out; biases 0."""
+    if isinstance(layer, nn.Conv2d):
+        nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 # DC-GAN (Radford, Metz & Chintala 2015): strided convolutions, no pooling, no hidden dense layer.

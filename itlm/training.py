@@ -13,6 +13,7 @@ import io
 import math
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -339,6 +340,7 @@ def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, chec
         theta = theta.to(pick_device(), memory_format=torch.channels_last).eval()
         done, start = saved["t"], {"start": saved["t"], "theta": theta}
         record.rows[:] = saved["rows"]
+        record.began -= saved.get("seconds", 0.0)
         record.arrays |= {name: array.numpy() for name, array in saved["arrays"].items()}
     for step in rounds(**start):  # the first one is measured again, so that the next knows what it replaces
         if step.t <= done:
@@ -346,7 +348,7 @@ def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, chec
         yield step
         if path:
             arrays = {name: torch.from_numpy(array) for name, array in record.arrays.items()}  # weights-only loading
-            found = {"rows": record.rows, "arrays": arrays}
+            found = {"rows": record.rows, "arrays": arrays, "seconds": time.perf_counter() - record.began}
             _write(path, {"key": record.key, "t": step.t, "theta": step.theta.state_dict(), **found})
     if path:
         _remove(path)

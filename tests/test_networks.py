@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from itlm.networks import LeNet, initialised
+from itlm.networks import Discriminator, Generator, LeNet, SmallNet, WideResNet, initialised
 
 CURVES = {"tanh": np.tanh, "relu": lambda z: np.maximum(z, 0)}
 
@@ -106,3 +106,77 @@ def test_the_layers_fit_each_other():
         if isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.Linear):
             shapes.append(tuple(x.shape[1:]))
     assert shapes == [(20, 24, 24), (20, 12, 12), (50, 8, 8), (50, 4, 4), (500,), (10,)]
+
+
+# Colour networks, and what can be proved of a GPU without one
+
+
+@pytest.mark.parametrize(("depth", "width", "millions"), [(16, 10, 17.1), (16, 8, 11.0), (28, 10, 36.5), (40, 4, 8.9)])
+def test_wide_resnets_have_the_published_sizes(depth, width, millions):
+    with torch.device("meta"):
+        network = WideResNet(depth=depth, width=width)
+    assert round(sum(p.numel() for p in network.parameters()) / 1e6, 1) == millions
+
+
+def test_a_depth_that_no_wide_resnet_has_is_named():
+    with pytest.raises(ValueError, match=r"depth must be 10, 16, .* got 18"):
+        WideResNet(depth=18)
+    with pytest.raises(ValueError, match="normalisation must be 'batch' or 'none', got 'layer'"):
+        SmallNet(normalisation="layer")
+
+
+COLOUR = {
+    "wide": lambda: WideResNet(depth=10, width=2),
+    "small": SmallNet,
+    "small, stride 1": lambda: SmallNet(stem=1, width=8),
+    "small, plain": lambda: SmallNet(normalisation="none"),
+}
+
+
+@pytest.mark.parametrize("name", COLOUR)
+def test_colour_networks_see_every_pixel_and_train_every_weight(name):
+    network = initialised(COLOUR[name], 0).eval()
+    x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    out = network(x)
+    assert out.shape == (4, 10)
+    nn.functional.cross_entropy(out, torch.arange(4)).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+    assert (x.grad.abs().sum((0, 1)) > 0).float().mean() > 0.95  # a stride of 2 may leave out a border
+
+
+@pytest.mark.parametrize("name", COLOUR)
+def test_layout_and_half_precision_change_nothing_but_digits(name):
+    network = initialised(COLOUR[name], 0).eval()
+    x = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        plain = network(x)
+        last = network.to(memory_format=torch.channels_last)(x.contiguous(memory_format=torch.channels_last))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            half = network(x).float()
+    assert torch.allclose(plain, last, atol=1e-4)
+    assert (plain - half).abs().max() < 0.05 * plain.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (LeNet, (4, 1, 28, 28)),
+        (WideResNet, (4, 3, 32, 32)),
+        (SmallNet, (4, 3, 32, 32)),
+        (lambda: Discriminator(64, 3), (4, 3, 64, 64)),
+        (lambda: Generator(64, 3), (4, 100)),
+    ],
+)
+def test_forward_and_loss_stay_on_the_gpu(make, shape):
+    """On tensors that have a device and a shape but no numbers; what is left on the CPU would be refused."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        with torch.device("cuda"):
+            network, x, y = make(), torch.empty(shape), torch.zeros(4, dtype=torch.long)
+        out = network(x)
+        assert out.device.type == "cuda"
+        if out.ndim == 2:
+            assert nn.functional.cross_entropy(out, y, reduction="none").device.type == "cuda"
+        with pytest.raises(RuntimeError, match="same device"):
+            network(torch.empty(shape))

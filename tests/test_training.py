@@ -572,6 +572,15 @@ def test_a_run_goes_on_after_its_last_finished_round(tmp_path, at):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_seconds_of_a_run_count_what_was_done_before_it_was_killed(tmp_path):
+    record, again = an_empty_record(), an_empty_record()
+    record.began -= 100  # as if it had begun then
+    with pytest.raises(Stopped):
+        follow(experiment([]), record, tmp_path / "run.pt", stop_at=2)
+    follow(experiment([]), again, tmp_path / "run.pt")
+    assert 100 <= again.finish().provenance["seconds"] < 110
+
+
 def test_a_run_that_was_stopped_after_its_last_round_has_nothing_left_to_do(tmp_path):
     log, file, record = [], tmp_path / "run.pt", an_empty_record()
     steps = resumable(experiment(log), lambda: nn.Linear(1, 1, bias=False), record, file)
