@@ -95,9 +95,9 @@ def one_of(*choices: str, optional: bool = False) -> Range:
     return Range(str, choices=choices, optional=optional)
 
 
-def flag() -> Range:
+def flag(*, optional: bool = False) -> Range:
     """Allow True and False."""
-    return Range(bool)
+    return Range(bool, optional=optional)
 
 
 def check(namespace: Mapping[str, Any], **ranges: Range) -> dict[str, Any]:

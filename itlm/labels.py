@@ -97,13 +97,13 @@ class Config(Checked):
 class Task(NamedTuple):
     """What a run works on. ``is_bad`` is for the record and for the oracle; nothing else is handed it."""
 
-    x: torch.Tensor  # (n, 1, 28, 28)
+    x: torch.Tensor  # (n, 1, 28, 28), or (n, 3, 32, 32)
     y: torch.Tensor  # (n,) labels as given
     is_bad: np.ndarray  # (n,)
     rate: float
     test_x: torch.Tensor
     test_y: torch.Tensor
-    images: np.ndarray  # (n, 28, 28) uint8, to show
+    images: np.ndarray  # (n, 28, 28) uint8, or (n, 32, 32, 3), to show
 
 
 @cache
@@ -114,11 +114,31 @@ def _images(name: str) -> data.Images:
 def task(config: Config) -> Task:
     """Draw the training images, spoil their labels, and put all on the device."""
     c = config.resolved()
-    images = _images(c.dataset)
-    random = np.random.default_rng([c.seed, 0])
-    chosen = corruption.stratified_subset(images.train_y, c.n, random)
-    spoil = {"random": corruption.random_labels, "systematic": corruption.systematic_labels}[c.noise]
-    noisy = spoil(images.train_y[chosen], c.clean, 10, random)
+    return draw(c.dataset, c.n, c.noise, c.clean, c.seed)
+
+
+def draw(dataset: str, n: int, noise: str, clean: float, seed: int, *, held_out: int = 0) -> Task:
+    """Draw a task from a labelled image set.
+
+    Parameters
+    ----------
+    dataset, n, noise, clean, seed
+        Those of `Config`.
+    held_out : int
+        Test on so many other training images, with their true labels, in place of the test images: for choosing a
+        recipe, which must not see these.
+    """
+    images = _images(dataset)
+    random = np.random.default_rng([seed, 0])
+    chosen = corruption.stratified_subset(images.train_y, n, random)
+    if held_out:
+        others = np.setdiff1d(np.arange(len(images.train_y)), chosen)
+        others = others[
+            corruption.stratified_subset(images.train_y[others], held_out, np.random.default_rng([seed, 1]))
+        ]
+        images = images._replace(test_x=images.train_x[others], test_y=images.train_y[others])
+    spoil = {"random": corruption.random_labels, "systematic": corruption.systematic_labels}[noise]
+    noisy = spoil(images.train_y[chosen], clean, 10, random)
     device = training.pick_device()
     return Task(
         x=training.to_tensor(images.train_x[chosen]).to(device),
@@ -168,20 +188,35 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
         theta = fit(None, 0) if theta is None else theta
         update = lambda theta, kept, t: fit(kept, t + 1)  # noqa: E731
         for step in iterate(losses, update, theta, c.alpha, c.rounds, start=start, groups=groups):
-            _warn_of_emptied_classes(given.y, step)
+            warn_of_emptied_classes(given.y, step)
             yield step
         return
-    if c.method == "oracle":
-        kept = torch.as_tensor(~given.is_bad)
-    else:
-        kept = trim(centroid_distances(given.x, given.y), c.alpha, groups=given.y)
+    kept = yardstick(c.method, given, c.alpha)
     network = fit(kept, 0)
-    scores = losses(network)
-    objective = float(scores[kept.to(scores.device)].double().sum())
-    yield Round(0, network, scores, kept, float(kept.double().mean()), objective, 0, int((~kept).sum()))
+    yield only_round(network, losses(network), kept)
 
 
-def _warn_of_emptied_classes(y, step) -> None:
+def yardstick(method: str, given: Task, alpha: float) -> torch.Tensor:
+    """Choose the samples that a method which has no rounds trains on; a mask (n,).
+
+    ``"baseline"`` takes all, ``"oracle"`` the clean ones, ``"centroid"`` the part alpha of each given class that is
+    nearest to its mean image.
+    """
+    if method == "baseline":
+        return torch.ones(len(given.y), dtype=torch.bool)
+    if method == "oracle":
+        return torch.as_tensor(~given.is_bad)
+    return trim(centroid_distances(given.x, given.y), alpha, groups=given.y)
+
+
+def only_round(network, losses, kept) -> Round:
+    """Make the one round of a method that has no rounds: what it was trained on, and how it scores all samples."""
+    objective = float(losses[kept.to(losses.device)].double().sum())
+    return Round(0, network, losses, kept, float(kept.double().mean()), objective, 0, int((~kept).sum()))
+
+
+def warn_of_emptied_classes(y, step: Round) -> None:
+    """Warn where a round keeps no sample of a class: what is trained on the rest cannot learn it."""
     emptied = sorted(set(y.unique().tolist()) - set(y[step.kept].unique().tolist()))
     if emptied:
         warnings.warn(
@@ -204,8 +239,19 @@ def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
     Returns
     -------
     dict of float
-        ``test_accuracy`` in percent; ``classes_kept``, the number of given classes among the kept samples;
-        ``visits``, sample visits of all fits so far; and what `itlm.records.selection` measures.
+        What `against_truth` measures, and ``visits``, sample visits of all fits so far.
+    """
+    return against_truth(step, given) | {"visits": visits(config, step.t + 1)}
+
+
+def against_truth(step: Round, given: Task) -> dict[str, float]:
+    """Compare a round with the truth.
+
+    Returns
+    -------
+    dict of float
+        ``test_accuracy`` in percent; ``classes_kept``, the number of given classes among the kept samples; and what
+        `itlm.records.selection` measures.
     """
     with torch.no_grad():
         right = torch.cat([step.theta(part).argmax(1) for part in given.test_x.split(1000)]) == given.test_y
@@ -213,7 +259,6 @@ def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
     return {
         "test_accuracy": 100 * float(right.double().mean()),
         "classes_kept": float(len(np.unique(given.y.cpu().numpy()[kept]))),
-        "visits": visits(config, step.t + 1),
         **records.selection(kept, step.losses.cpu().numpy(), given.is_bad),
     }
 

@@ -1,0 +1,155 @@
+"""Label errors on colour images: early and full fits, equal steps, nothing lost, a truth that stays outside."""
+
+import numpy as np
+import pytest
+import torch
+
+from itlm import cifar, labels, records, training
+from itlm.cifar import Config, measure, rounds, run, task, trace
+from itlm.data import Images
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:round . keeps no sample of class"),
+]
+
+
+def small(**changes):
+    """A run that is done at once."""
+    fields = {"noise": "random", "clean": 0.7, "n": 200, "epochs": 4.0, "early": 2, "early_epochs": 2.0, "batch": 20}
+    return Config(**fields | {"rounds": 1, "lr": 0.05, "width": 4} | changes)
+
+
+@pytest.fixture(autouse=True)
+def stand_ins(monkeypatch):
+    """Colour images of ten kinds, since CIFAR-10 needs a download."""
+    random = np.random.default_rng(0)
+    kinds = random.integers(40, 216, (10, 4, 4, 3)).repeat(8, 1).repeat(8, 2)
+
+    def draw(n):
+        y = np.arange(n) % 10
+        noise = random.integers(-40, 40, (n, 32, 32, 3))
+        return (kinds[y] + noise).astype(np.uint8), y.astype(np.uint8)
+
+    images = Images(*draw(300), *draw(100))
+    monkeypatch.setattr(labels, "_images", lambda name: images)
+    monkeypatch.setattr(cifar, "digest", lambda config: "stand-ins")
+
+
+@pytest.mark.parametrize("scale", cifar.SCALES)
+def test_nothing_is_left_open_once_resolved(scale):
+    config = Config(scale=scale, n=500).resolved()
+    assert None not in vars(config).values() and config.n == 500 and config.resolved() == config
+
+
+def test_early_rounds_are_short_and_the_full_ones_as_long_as_the_baseline(monkeypatch):
+    config, fits = small(alpha=0.5), []
+    fit = training.fit
+    monkeypatch.setattr(training, "fit", lambda *a, **k: fits.append((a[3], a[4].n_steps(200))) or fit(*a, **k))
+    steps = list(rounds(config))
+    assert [steps for _, steps in fits] == [20, 10, 40]  # 2 passes of 200, 2 of the 100 kept, 4 passes' worth of 200
+    assert fits[0][0] is None and all(torch.equal(fits[t + 1][0], steps[t].kept) for t in (0, 1))
+    assert [int(step.kept.sum()) for step in steps] == [100] * 3
+    fits.clear()
+    (only,) = rounds(small(method="baseline"))
+    assert fits[0][1] == 40 and only.kept.all()
+
+
+def test_a_recipe_is_chosen_without_the_test_images(monkeypatch):
+    full = labels._images("cifar10")
+    monkeypatch.setattr(labels, "_images", lambda name: full._replace(test_x=None, test_y=None))
+    given = labels.draw("cifar10", 200, "random", 0.7, 0, held_out=50)
+    seen = {image.tobytes() for image in given.images}
+    assert len(given.test_y) == 50 and torch.bincount(given.test_y).tolist() == [5] * 10
+    known = {image.tobytes(): int(label) for image, label in zip(full.train_x, full.train_y, strict=True)}
+    back = training.to_tensor(full.train_x, like=given.images)
+    for x, y in zip(given.test_x, given.test_y, strict=True):
+        original = full.train_x[int((back - x).abs().sum((1, 2, 3)).argmin())].tobytes()
+        assert original not in seen and known[original] == int(y)
+
+
+def test_one_early_round_and_one_full_are_the_papers_one_step():
+    steps = list(rounds(small(early=1, rounds=1)))
+    assert [step.t for step in steps] == [0, 1]
+
+
+@pytest.mark.parametrize("method", ["itlm", "baseline", "oracle", "centroid"])
+def test_the_cost_of_a_run_is_known_beforehand(method):
+    config = small(method=method)
+    *_, last = (value for _, name, value in run(config).rows if name == "visits")
+    assert cifar.visits(config) == last
+
+
+def test_wrong_labels_are_dropped():
+    config = small(n=300, lr=0.1, epochs=6.0)
+    given = task(config)
+    *_, last = rounds(config, given)
+    found = measure(last, given, config)
+    assert found["precision"] > 85 and found["test_accuracy"] > 60 and given.rate == pytest.approx(0.3)
+
+
+def test_the_truth_and_the_test_images_never_reach_the_method():
+    config = small()
+    given = task(config)
+    blind = given._replace(is_bad=None, test_x=None, test_y=None)
+    for ours, theirs in zip(rounds(config, given), rounds(config, blind), strict=True):
+        assert torch.equal(ours.kept, theirs.kept) and torch.equal(ours.losses, theirs.losses)
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_bounded_logits_lie_between_minus_one_and_one(bounded):
+    network = cifar.make_network(Config(bounded=bounded)).eval()
+    with torch.no_grad():
+        out = network(50 * torch.randn(8, 3, 32, 32))
+    assert (out.abs().max() <= 1) == bounded
+
+
+def test_a_trace_tells_every_pass_and_ends_where_the_baseline_ends():
+    found = trace(small())
+    assert len(found) == 4 and set(found[0]) == {"accuracy_clean", "accuracy_bad", "auc", "test_accuracy"}
+    assert found[-1]["accuracy_clean"] > found[-1]["accuracy_bad"] and found[-1]["auc"] > 60
+    (only,) = rounds(small(method="baseline"))
+    given = task(small())
+    assert measure(only, given, small())["test_accuracy"] == pytest.approx(found[-1]["test_accuracy"])
+    rows = run(small(trace=True)).rows
+    assert [value for t, name, value in rows if name == "auc"] == [numbers["auc"] for numbers in found]
+
+
+def test_without_bad_samples_a_trace_has_no_bad_side():
+    assert set(trace(small(clean=1.0, epochs=1.0))[0]) == {"accuracy_clean", "auc", "test_accuracy"}
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_a_run_that_was_stopped_in_the_middle_of_a_fit_goes_on_to_the_same_record(tmp_path, monkeypatch):
+    config, file, saves = small(), tmp_path / "run.pt", []
+    whole = run(config)
+    save = training._Checkpoint.save
+
+    def stopping(self, step):
+        save(self, step)
+        saves.append(step)
+        if len(saves) == 4:  # in the last fit, after its first pass or so
+            raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(training._Checkpoint, "save", stopping)
+        run(config, checkpoint=file)
+    assert {path.name for path in tmp_path.iterdir()} == {"run.pt", "run.pt.fit"}
+    resumed = run(config, checkpoint=file)
+    assert resumed.rows == whole.rows and resumed.key == whole.key and list(tmp_path.iterdir()) == []
+
+
+def test_the_same_seed_gives_the_same_record():
+    first, again, other = (run(small(seed=seed)) for seed in (0, 0, 1))
+    assert first.rows == again.rows != other.rows and first.key == again.key != other.key
+    assert isinstance(first, records.Record) and first.provenance["status"] == "ok"
+
+
+def test_a_bad_field_is_named():
+    with pytest.raises(ValueError, match="early must be an integer in"):
+        Config(early=0)
+    with pytest.raises(ValueError, match="augment must be True or False or None, got 1"):
+        Config(augment=1)
