@@ -109,13 +109,14 @@ def simulate(
     sigma : float, 0 or more
         Standard deviation of the noise e.
     outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious", "coin"}
-        The law of bad outputs; the third to the seventh are among the paper's "arbitrary" ones.
+        The law of bad outputs. sign_flip, shifted, all_scales and oblivious are among the paper's "arbitrary" ones;
+        leverage, which moves features, is outside its model.
     link : {"identity", "leaky", "wavy"}
         omega: u; max(u, u/2); u + sin(u)/2.
     seed : int
         Of everything drawn.
     components : int, default 2
-        For a mixture, its components.
+        For a mixture, its components, at least 2.
     spread : float, 0 or more
         For random, coin and oblivious outputs, their spread in units of theta*'s length.
 
@@ -258,7 +259,7 @@ def largest_step(X, kept, link: str = "identity") -> float:
     -------
     float
         ``2 h / (a^2 sigma_min + b^2 sigma_max)``, sigma the eigenvalues of the Gram matrix of the kept samples. (The
-        lemma has psi^- and psi^+ in their place, the extremes over all sets of that size.)
+        print states no condition; for its bound with psi^- it would be the same with psi^- and psi^+.)
     """
     omega, rows = LINKS[link], X[kept]
     values = np.linalg.eigvalsh(rows.T @ rows)

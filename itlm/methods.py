@@ -22,7 +22,7 @@ def consistent_regression(X, y, alpha: float, *, rounds: int = 500) -> np.ndarra
         Outputs.
     alpha : float in (0, 1]
         Fraction taken to be clean: the other ``n - floor(alpha n)`` samples may have any error.
-    rounds : int
+    rounds : int, at least 1
         At most.
 
     Returns
@@ -31,11 +31,17 @@ def consistent_regression(X, y, alpha: float, *, rounds: int = 500) -> np.ndarra
         theta. Where the rounds settle, it is the least squares fit of the samples of smallest residual: a fixed point
         of Algorithm 1.
 
+    Raises
+    ------
+    ValueError
+        If a count is below 1.
+
     Notes
     -----
     Source: Bhatia, Jain, Kamalaruban and Kar, NeurIPS 2017. They show that it is consistent where the errors do not
     depend on the features, and the noise is Gaussian.
     """
+    _check_whole(rounds=rounds)
     h, gram, errors, theta = n_kept(len(y), alpha), X.T @ X, np.zeros(len(y)), None
     for _ in range(rounds):
         before, theta = theta, np.linalg.solve(gram, X.T @ (y - errors))
@@ -53,7 +59,7 @@ def adaptive_thresholding(X, y, *, rounds: int = 100, seed: int = 0) -> np.ndarr
     ----------
     X, y
         As for `consistent_regression`.
-    rounds : int
+    rounds : int, at least 1
         The last half of them is averaged, since a random threshold never settles.
     seed : int
         Of the thresholds.
@@ -63,12 +69,18 @@ def adaptive_thresholding(X, y, *, rounds: int = 100, seed: int = 0) -> np.ndarr
     array, shape (d,)
         theta.
 
+    Raises
+    ------
+    ValueError
+        If a count is below 1.
+
     Notes
     -----
     Source: after the idea of Suggala, Bhatia, Ravikumar and Jain, COLT 2019. The schedule is ours and simple: each
     round drops what lies beyond 2 to 3 robust scales, the median absolute residual over 0.6745; theirs narrows an
     interval by a proof's constants.
     """
+    _check_whole(rounds=rounds)
     random, theta, late = np.random.default_rng(seed), np.linalg.lstsq(X, y, rcond=None)[0], []
     for t in range(rounds):
         r = np.abs(y - X @ theta)
@@ -91,7 +103,7 @@ def alternating_minimization(X, y, k: int, *, starts: int = 1, rounds: int = 100
         Components.
     starts : int, at least 1
         Random starts, k fits to as many samples as there are features; the end of smallest loss is returned.
-    rounds : int
+    rounds : int, at least 1
         At most, from each start.
     seed : int
         Of the starts.
@@ -101,10 +113,16 @@ def alternating_minimization(X, y, k: int, *, starts: int = 1, rounds: int = 100
     array, shape (k, d)
         The components. One that is left with fewer samples than features stays where it was.
 
+    Raises
+    ------
+    ValueError
+        If a count is below 1.
+
     Notes
     -----
     Source: Yi, Caramanis and Sanghavi, ICML 2014, for two components; k as in k-means.
     """
+    _check_whole(k=k, starts=starts, rounds=rounds)
     random, ends = np.random.default_rng(seed), []
     for _ in range(starts):
         thetas, owner = np.array([_elemental(X, y, random) for _ in range(k)]), None
@@ -117,7 +135,7 @@ def alternating_minimization(X, y, k: int, *, starts: int = 1, rounds: int = 100
                 rows = X[owner == j]
                 if len(rows) >= X.shape[1]:
                     thetas[j] = np.linalg.solve(rows.T @ rows, rows.T @ y[owner == j])
-        ends.append((squares.min(1).sum(), thetas))
+        ends.append((((y[:, None] - X @ thetas.T) ** 2).min(1).sum(), thetas))
     return min(ends, key=lambda end: end[0])[1]
 
 
@@ -135,18 +153,18 @@ def one_by_one(X, y, k: int, *, starts: int = 1, seed: int = 0) -> np.ndarray:
         The components, as they were found. For each, four fifths of an equal share of what is left are kept; aside are
         set the samples within 3 robust scales, fitted once more for the component.
     """
+    _check_whole(k=k, starts=starts)
     random, left, found = np.random.default_rng(seed), np.ones(len(y), bool), []
     for j in range(k):
-        rows, outputs = X[left], y[left]
-        if len(rows) < 2 * X.shape[1]:  # the components before have taken nearly all
-            rows, outputs = X, y
+        pool = left if left.sum() >= 2 * X.shape[1] else np.ones(len(y), bool)  # those before have taken nearly all
+        rows, outputs = X[pool], y[pool]
         fits = [
             least_trimmed_squares(rows, outputs, 0.8 / (k - j), start=_elemental(rows, outputs, random))
             for _ in range(starts)
         ]
         best = min(fits, key=lambda fit: fit.objective)
         mine = np.abs(y - X @ best.coef) <= 3 * np.median(np.abs(outputs - rows @ best.coef)[best.kept]) / 0.6745
-        found.append(np.linalg.lstsq(X[mine & left], y[mine & left], rcond=None)[0])
+        found.append(np.linalg.lstsq(X[mine & pool], y[mine & pool], rcond=None)[0])
         left &= ~mine
     return np.array(found)
 
@@ -155,3 +173,9 @@ def _elemental(X, y, random) -> np.ndarray:
     """A fit to as many random samples as there are features."""
     few = random.choice(len(y), X.shape[1], replace=False)
     return np.linalg.lstsq(X[few], y[few], rcond=None)[0]
+
+
+def _check_whole(**counts) -> None:
+    for name, value in counts.items():
+        if value != int(value) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {value}")

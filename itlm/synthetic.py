@@ -73,6 +73,11 @@ class Config(Checked):
     peers: bool = parameter(False, flag())
     seed: int = parameter(0, whole())
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.peers and self.link != "identity":
+            raise ValueError(f"peers=True needs link='identity', got {self.link!r}: they are methods for linear models")
+
     def resolved(self) -> "Config":
         """Return a copy in which the fraction kept is a number."""
         return self if self.alpha is not None else replace(self, alpha=round(max(self.clean - 0.05, 0.01), 6))

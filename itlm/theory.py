@@ -8,7 +8,7 @@ The lemmas' constants are extremes over all subsets of the samples, which cannot
 samples kept serve as well: they are at least psi^- and at most psi^+, so that the bound they give is the tighter.
 
 Where n/d grows without limit and features are Gaussian, everything has a closed form: `central_square` (T) and
-`outer_square` (U) are what psi^- and psi^+ tend to, and `population_step` is the step itself.
+`outer_square` (U) are what psi^-/n and psi^+/n tend to, and `population_step` is the step itself.
 
 Source: Shen & Sanghavi, ICML 2019, Section 5. The paper's text is read as it stands on the pages; the population's
 step and the numbers for its threshold are ours.
@@ -269,7 +269,8 @@ def take_step(X, y, theta, truth, is_bad, alpha: float, *, link: str = "identity
 
         Delta_{t+1} = (I - eta/h sum w omega'(u_t) x x') Delta_t + eta/h sum (y - omega(u*)) omega'(u_t) x.
     """
-    X, y, theta, truth, is_bad = (np.asarray(a) for a in (X, y, theta, truth, is_bad))
+    X, y, theta, truth = (np.asarray(a) for a in (X, y, theta, truth))
+    is_bad = np.asarray(is_bad, dtype=bool)
     n, d = X.shape
     omega = LINKS[link]
     if step is None and link != "identity":
@@ -351,7 +352,7 @@ def lemma_6(step: Step, size: float, *, link: str = "identity") -> float:
     step : Step
         From ``take_step(..., step=size)``.
     size : float
-        eta; the bound holds up to ``2 h / (a^2 psi^- + b^2 psi^+)``, see `itlm.linear.largest_step`.
+        eta; the bound holds up to `itlm.linear.largest_step` of the kept samples. The print states no condition.
     link : {"identity", "leaky", "wavy"}
         omega, its derivative in [a, b].
 
@@ -378,7 +379,7 @@ def lemma_6(step: Step, size: float, *, link: str = "identity") -> float:
 
 
 def central_square(a: float) -> float:
-    """Compute T(a), the mean of z^2 where only the smallest part a of z^2 counts, z Gaussian.
+    """Compute T(a) = E[z^2 1{z^2 <= q}], z Gaussian and q the a-quantile of z^2 (not divided by a).
 
     ``psi^-(a n) / n`` tends to it. T(1) = 1.
 
@@ -435,6 +436,9 @@ def _population(rho, alpha, clean, sigma, spread, outputs):
     """
     if not sigma > 0:
         raise ValueError(f"sigma must be above 0, got {sigma}: without noise the residuals at the truth are all 0")
+    for name, value in (("alpha", alpha), ("clean", clean)):
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} must be in (0, 1], got {value}")
     if outputs not in ("random", "oblivious"):
         raise ValueError(f"outputs must be 'random' or 'oblivious', got {outputs!r}: others have no closed form here")
     groups = [(clean, math.hypot(sigma, 1 - rho), 1 - rho)]
@@ -533,7 +537,7 @@ def certified_corruption(level: float, *, both_terms: bool = True, root_2: bool 
 
     Parameters
     ----------
-    level : float, above 0
+    level : float in [1e-6, 100]
         Factor to certify: 1 for any contraction, 1/2 for Theorem 7's.
     both_terms : bool
         Count phi_t too, which is proportional to the distance as well: at most gamma_t times it.
@@ -545,8 +549,8 @@ def certified_corruption(level: float, *, both_terms: bool = True, root_2: bool 
     float
         1 - alpha*, in (0, 1).
     """
-    if not level > 0:
-        raise ValueError(f"level must be above 0, got {level}")
+    if not 1e-6 <= level <= 100:
+        raise ValueError(f"level must be in [1e-6, 100], got {level}")
     factor = (2 if both_terms else 1) * (math.sqrt(2) if root_2 else 1.0)
     return float(brentq(lambda b: factor * outer_square(b) / central_square(1 - b) - level, 1e-12, 0.9))
 
@@ -571,5 +575,7 @@ def basin(alpha: float, c: float, distances, sigma: float) -> np.ndarray:
         ``C distances - sqrt(1 - C^2) sigma`` with ``C = min(c alpha / (1 - alpha), 1)``: a start nearer than this to
         its component is covered; below 0 where none is.
     """
+    if not (0 < alpha < 1 and c > 0):
+        raise ValueError(f"alpha must be in (0, 1) and c above 0, got alpha={alpha}, c={c}")
     C = min(c * alpha / (1 - alpha), 1.0)
     return C * np.asarray(distances, dtype=float) - math.sqrt(1 - C * C) * sigma

@@ -18,7 +18,7 @@
 # factor $\kappa_t$, which itself shrinks with the error when bad outputs are random or come from another component
 # of a mixture. That is convergence faster than linear, while the noise is small.
 #
-# At the end of this page you will have seen the factor for five kinds of bad outputs, where it stops falling, from how
+# At the end of this page you will have seen the factor for four kinds of bad outputs, where it stops falling, from how
 # far ITLM finds a component of a mixture, and what happens with links that are not linear.
 
 # %% tags=["skip-execution", "hide-cell"]
@@ -89,7 +89,8 @@ def kappas(distances, **fields):
 # $\kappa_t \le c\, \{\sqrt{\|\theta_t - \theta^\star_{(j)}\|^2 + \sigma^2} /
 # \min_{k \ne j} \sqrt{\|\theta_t - \theta^\star_{(k)}\|^2 + \sigma^2} \vee \tfrac{\log n}{n}\}$.
 #
-# (The root over $\kappa_t$ and the place of the root in Theorem 8 are our reading of the print.)
+# ($a \vee b$ is the larger of the two, and $\xi_t$ as on the page [One step](one_step). The root over $\kappa_t$ and
+# the place of the root in Theorem 8 are our reading of the print.)
 #
 # **Idea.** At a distance $\Delta$ from the truth the kept clean samples have residuals of about $\Delta$, so whatever
 # bad sample is kept has one of at most about that. Random outputs that near are rare: a share of the order of $\Delta$.
@@ -115,9 +116,11 @@ figures.label_ends(ax, gap=0.08)
 plt.show()
 
 # %% [markdown]
-# *Factor by which one round changes the error, by the kind of bad outputs (geometric means). Read it from right to
-# left, as a run does: for random outputs and mixtures the factor falls with the distance; for outputs that hurt at all
-# scales it stays. Grey: distances of the order of the noise. Dashed: one half.*
+# *Factor by which one round changes the error, by the kind of bad outputs (geometric means): random, N(0, 1) whatever
+# the features; another plane; the plane of $-\theta^\star$; errors of every size in one direction. Read it from right
+# to left, as a run does. For the first three the factor falls with the distance, down to some twenty times the noise,
+# and then rises (next section); for outputs that hurt at all scales it does not fall. Grey: distances of the order of
+# the noise. Dashed: one half, Theorem 7's κ for arbitrary outputs.*
 
 # %% tags=["hide-input"]
 inside = (distances >= 30 * sigma) & (distances <= 0.5)
@@ -131,8 +134,9 @@ for kind, table in found.items():
 HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 
 # %% [markdown]
-# *Slopes between 30 times the noise and half a length, mean and 95 % interval over data sets. 0 is linear
-# convergence, 1 quadratic.*
+# *Slopes between 30 times the noise and half a length, mean and 95 % interval over data sets. 0 is linear convergence,
+# 1 quadratic. For infinitely many samples the slope is about 1. It is lower here because at the near end only a few bad
+# samples are kept, whose pulls do not average out.*
 #
 # Sign flips are a mixture too: with the component $-\theta^\star$. A *shifted* plane is not in the figure, since none
 # of its samples is kept once the distance is small: the factor is that of clean data.
@@ -156,8 +160,21 @@ plt.show()
 
 # %% [markdown]
 # *Random outputs at four levels of noise. Below the noise the factor does not depend on it: the rate becomes linear.
-# Dashed: the closed form for clean data, of which the same part of the clean samples is kept; what lies above it is due
-# to the bad samples on the right and to finite n on the left, where the noise of the fit itself is left.*
+# Dashed: the closed form for clean data alone, of which the share α/α\* is kept. Above it on the right: bad samples.
+# Above it on the left: finite n.*
+#
+# This does not fit Theorem 7 as we read it. At $\|\Delta_t\| = \sigma$ and for $n \to \infty$ its bound for random
+# outputs is of the order $\sigma^{3/2}$, while the next error is a fixed part of $\sigma$, however small $\sigma$ is.
+# The cause is Lemma 5's noise term, see [One step](one_step). The table has the closed form.
+
+# %% tags=["hide-input"]
+noises = (1e-2, 1e-3, 1e-4, 1e-5)
+parts = [abs(1 - theory.population_step(1 - noise, alpha, clean, noise)) / noise for noise in noises]
+HTML(pd.DataFrame({"σ": [f"{noise:g}" for noise in noises], "next error / σ": [f"{part:.3f}" for part in parts]})
+     .to_html(index=False, border=0))  # fmt: skip
+
+# %% [markdown]
+# *Infinitely many samples, random outputs, one round from the distance σ: the next error is proportional to σ.*
 #
 # ## What n and d do
 
@@ -175,9 +192,9 @@ figures.label_ends(ax, gap=0.08)
 plt.show()
 
 # %% [markdown]
-# *Random outputs, no noise. With many features and few samples the factor is larger: a few kept bad samples pull in any
-# of d directions. It settles, for n far above d, at the order of the distance (dashed). So the theorem's condition on n
-# and d is needed, and its floor log n / n is not what one meets first.*
+# *Random outputs, no noise, geometric means. With many features and few samples the factor is larger: a few kept bad
+# samples pull in any of d directions. It settles, for n far above d, at the order of the distance (dashed). So d/n
+# matters, as the theorem's condition on n suggests, and it is felt long before the floor log n / n.*
 #
 # ## Mixtures: from how far?
 #
@@ -225,8 +242,8 @@ blue, claimed = 100 * near[:, 0].mean(), 100 * (to_first <= theory.basin(0.5, c3
 print(f"The region of c3 = {c3:.2f} has {claimed:.0f} % of the starts; {blue:.0f} % reach the component.")
 
 # %% [markdown]
-# At $c_3 = 1$ the remark covers every start that is nearer to the larger component than to the other: here that is
-# true, and nearly all that is.
+# At $c_3 = 1$, the largest that matters here, the remark covers every start that is nearer to the larger component than
+# to the other. All of them do reach it, and so do some others.
 #
 # ## All components, one after another
 #
@@ -253,7 +270,8 @@ for k in (2, 3, 4):
 HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 
 # %% [markdown]
-# *Share of twenty data sets on which all components were found: equal components, five features.*
+# *Share of twenty data sets on which all components were found, to within 0.1: equal components, five features. With
+# few starts and four components alternating minimisation does better; with many both find all.*
 #
 # ## Links that are not linear
 #
@@ -266,7 +284,7 @@ fig, axes = plt.subplots(2, 1, figsize=(6, 6.4), sharex=True)
 for ax, link in zip(axes, ("leaky", "wavy"), strict=True):
     data = simulate(4000, d, clean, sigma, "random", link, seed=seed)
     start = full_update(data.X, data.y, np.zeros(d), np.ones(4000, bool), link)
-    for name, step, most, colour in (("full update", None, 12, ITLM), ("M = 1", 0.5, 40, CLEAN)):
+    for name, step, most, colour in (("full update", None, 12, ITLM), ("one gradient step", 0.5, 40, CLEAN)):
         path = rounds(data.X, data.y, start, alpha, most, link=link, step=step)
         errors = [np.linalg.norm(now.theta - data.theta) for now in path]
         ax.plot(errors, "o-", ms=4, color=colour, label=name)
@@ -293,5 +311,5 @@ else:
     for kind in ("random", "mixture"):
         assert slopes[kind].after - slopes[kind].half_width > 0.5, f"{kind} outputs: not faster than linear"
     assert abs(slopes["all_scales"].after) < 0.2, "outputs that hurt at all scales: not linear"
-    assert blue > claimed, "the remark's region is larger than the basin"
+    assert c3 == 1, "the remark's region at c3 = 1 is not all in the basin"
     print("As claimed: faster than linear but for outputs that hurt at all scales.")

@@ -88,7 +88,7 @@ plt.show()
 
 # %% [markdown]
 # *Squared loss of 120 samples of slope 1 (dotted) and 80 of slope -1. Keeping all, there is one valley, between the two
-# slopes. Keeping fewer than are clean, there are two: the deeper one is at the truth, and a start on the
+# slopes. Keeping 75 or 55 %, there are two: the deeper one is at the truth, and a start on the
 # left ends in the other.*
 #
 # ## How much corruption it survives
@@ -152,7 +152,8 @@ figures.label_ends(ax, gap=0.08)
 plt.show()
 
 # %% [markdown]
-# *Share of tiny data sets on which the best of so many starts is the exact optimum, by kind of bad outputs. One start
+# *Share of tiny data sets on which the best of so many starts is the exact optimum, by kind of bad outputs (N(0, 1),
+# another plane, the plane of $-\theta^\star$). One start
 # is often not enough; a few dozen nearly always are, in two dimensions.*
 #
 # The optimum of the trimmed loss need not be the best estimate, as the rest of this page shows.
@@ -164,10 +165,10 @@ plt.show()
 # > $S_n(\hat\theta^{(TL)}) - S_n(\theta^\star) \to 0$ with probability 1, given Assumptions 1 (identification) and 2
 # > (regularity).
 #
-# Write $F(\theta)$ for the trimmed loss of infinitely many samples. **Identification** asks that $F$ be larger, by a
-# margin, for every $\theta$ whose loss differs from that of $\theta^\star$. The idea of the proof, as we read it: the
-# trimmed loss of $n$ samples comes close to $F$ for all $\theta$ at once; so its minimiser comes close to that of $F$,
-# which by identification has the loss of $\theta^\star$.
+# Write $F(\theta)$ for the trimmed loss of infinitely many samples. **Identification** asks that $F(\theta)$ exceed
+# $F(\theta^\star)$, by a margin, for every $\theta$ whose mean loss over *all* samples differs from that of
+# $\theta^\star$. The idea of the proof, as we read it: the trimmed loss of $n$ samples comes close to $F$ for all
+# $\theta$ at once; so its minimiser comes close to that of $F$, which by identification has the loss of $\theta^\star$.
 #
 # So all depends on the assumption. Two laws of bad outputs, both in the paper's model:
 #

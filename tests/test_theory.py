@@ -140,9 +140,11 @@ def test_the_basin_asks_for_less_noise_where_less_is_kept():
         (lambda X, y, t, bad: theory.exact_trimmed_squares(X, y, 0.01), "alpha n >= d is needed"),
         (lambda X, y, t, bad: theory.exact_trimmed_squares(X, y, 0.5), "enumerate at most a million"),
         (lambda X, y, t, bad: theory.population_step(0.5, 0.5, 0.8, 1.0, outputs="mixture"), "have no closed form"),
+        (lambda X, y, t, bad: theory.population_step(0.5, 0.5, 1.2, 1.0), r"clean must be in \(0, 1\], got 1.2"),
+        (lambda X, y, t, bad: theory.basin(1.0, 1.0, 1.0, 0.1), r"alpha must be in \(0, 1\)"),
         (lambda X, y, t, bad: theory.central_square(1.2), r"a must be in \[0, 1\]"),
         (lambda X, y, t, bad: theory.population_step(0.5, 0.5, 0.8, 0.0), "sigma must be above 0"),
-        (lambda X, y, t, bad: theory.certified_corruption(0.0), "level must be above 0"),
+        (lambda X, y, t, bad: theory.certified_corruption(0.0), r"level must be in \[1e-6, 100\]"),
     ],
 )
 def test_what_does_not_exist_is_refused_by_name(call, said):
@@ -157,6 +159,12 @@ def test_a_link_without_bounds_has_no_lemma_6(monkeypatch):
     monkeypatch.setitem(LINKS, "flat", LINKS["identity"]._replace(low=0.0))
     with pytest.raises(ValueError, match="Lemma 6 asks for 0 < a and b finite"):
         theory.lemma_6(step, 0.1, link="flat")
+
+
+def test_the_truth_may_be_given_as_numbers():
+    data, theta = instance(0)
+    step = theory.take_step(data.X, data.y, theta, data.theta, data.is_bad.astype(int), 0.75)
+    assert step.gap < 1e-12 and step.n_bad == (step.kept & data.is_bad).sum()
 
 
 def test_without_kept_bad_samples_their_terms_are_zero():
