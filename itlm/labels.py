@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from . import corruption, data, networks, records, training
+from . import corruption, data, networks, peers, records, training
 from .config import Config as Checked
 from .config import flag, one_of, parameter, real, whole
 from .trimming import Round, iterate, trim
@@ -55,8 +55,9 @@ class Config(Checked):
         Fraction of right labels (alpha* in the paper).
     alpha : float in (0, 1] or None
         Fraction kept (alpha in Algorithm 1). None: five points less than clean, as in the paper.
-    method : {"itlm", "oracle", "centroid"}
-        What chooses the samples. ITLM's Round 0 is the baseline, Round 1 the paper's "1-step" column.
+    method : {"itlm", "oracle", "centroid", "gce", "self_paced", "co_teaching", "confident"}
+        What chooses the samples. ITLM's Round 0 is the baseline, Round 1 the paper's "1-step" column. The last four
+        are other authors' methods, see `itlm.peers`.
     bounded : bool
         Whether the logits pass through tanh, as in the authors' code.
     activation : {"tanh", "relu"}
@@ -77,7 +78,7 @@ class Config(Checked):
     noise: str = parameter("systematic", one_of("systematic", "random"))
     clean: float = parameter(0.6, real(0, 1))
     alpha: float | None = parameter(None, real(0, 1, above_low=True, optional=True))
-    method: str = parameter("itlm", one_of("itlm", "oracle", "centroid"))
+    method: str = parameter("itlm", one_of("itlm", "oracle", "centroid", *peers.METHODS))
     bounded: bool = parameter(True, flag())
     activation: str = parameter("tanh", one_of("tanh", "relu"))
     momentum: float = parameter(0.0, real(0, 0.99))
@@ -191,8 +192,12 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
             warn_of_emptied_classes(given.y, step)
             yield step
         return
-    kept = yardstick(c.method, given, c.alpha)
-    network = fit(kept, 0)
+    if c.method in peers.METHODS:
+        seed = training.derived_seed(c.seed, 0)
+        network, kept = peers.METHODS[c.method](make, given.x, given.y, c.alpha, schedule, seed, c.method)
+    else:
+        kept = yardstick(c.method, given, c.alpha)
+        network = fit(kept, 0)
     yield only_round(network, losses(network), kept)
 
 
@@ -266,8 +271,8 @@ def against_truth(step: Round, given: Task) -> dict[str, float]:
 def visits(config: Config, fits: int | None = None) -> float:
     """Count the sample visits of a run, or of its first fits."""
     c = config.resolved()
-    if fits is None:
-        fits = c.rounds + 1 if c.method == "itlm" else 1
+    if fits is None or c.method != "itlm":
+        fits = {"itlm": c.rounds + 1, "co_teaching": 2, "confident": peers.FOLDS + 1}.get(c.method, 1)
     return float(fits * training.Schedule(epochs=c.epochs, batch=c.batch).n_steps(c.n) * c.batch)
 
 
