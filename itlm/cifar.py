@@ -161,7 +161,7 @@ def rounds(
     ----------
     config : Config
         The run.
-    given : Task, optional
+    given : itlm.labels.Task, optional
         Its data, if they are at hand.
     start : int, default 0
         Round to resume from, with ``theta`` the network that it begins with.
