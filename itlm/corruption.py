@@ -10,6 +10,7 @@ import numpy as np
 __all__ = [
     "Mixture",
     "NoisyLabels",
+    "confusable_labels",
     "imbalanced_subset",
     "mixture_of_sets",
     "random_labels",
@@ -116,6 +117,44 @@ def systematic_labels(labels, clean: float, n_classes: int, random: np.random.Ge
         raise ValueError(f"to must give one class in 0..{n_classes - 1} for each of {n_classes} classes, got {to!r}")
     is_bad = _choose(labels, clean, n_classes, random)
     return _noisy(labels, np.where(is_bad, to[labels], labels))
+
+
+def confusable_labels(labels, images, clean: float, n_classes: int) -> NoisyLabels:
+    """Mislabel the images that look most like another class: errors that depend on the image.
+
+    Parameters
+    ----------
+    labels, clean, n_classes
+        As for `random_labels`.
+    images : array, shape (n, height, width) or (n, height, width, channels)
+        What they look like.
+
+    Returns
+    -------
+    NoisyLabels
+        In each class the samples nearest to the class whose mean image is closest have its label. Nothing is random.
+
+    Raises
+    ------
+    ValueError
+        As `random_labels`, and for a class without samples.
+    """
+    labels = _check(labels, clean, n_classes)
+    sizes = np.bincount(labels, minlength=n_classes)
+    if not sizes.all():
+        raise ValueError(f"labels has no sample of class {int(sizes.argmin())}: every class needs a mean image")
+    flat = np.asarray(images, dtype=np.float32).reshape(len(labels), -1)
+    means = np.stack([flat[labels == c].mean(0) for c in range(n_classes)])  # (classes, pixels)
+    apart = ((means[:, None] - means) ** 2).sum(2)
+    np.fill_diagonal(apart, np.inf)
+    other = apart.argmin(1)  # (classes,)
+    margin = ((flat - means[labels]) ** 2).sum(1) - ((flat - means[other[labels]]) ** 2).sum(1)
+    given = labels.copy()
+    for c in range(n_classes):
+        mine = np.flatnonzero(labels == c)
+        worst = mine[np.argsort(-margin[mine], kind="stable")[: len(mine) - round(clean * len(mine))]]
+        given[worst] = other[c]
+    return _noisy(labels, given)
 
 
 def mixture_of_sets(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from itlm.corruption import imbalanced_subset, random_labels, stratified_subset, systematic_labels
+from itlm.corruption import confusable_labels, imbalanced_subset, random_labels, stratified_subset, systematic_labels
 
 KINDS = [random_labels, systematic_labels]
 LABELS = hnp.arrays(st.sampled_from([np.uint8, np.int32, np.int64]), st.integers(1, 80), elements=st.integers(0, 9))
@@ -188,3 +188,19 @@ def test_rare_classes_keep_one_in_ratio_and_the_others_all(labels, rare, ratio, 
 def test_an_imbalance_that_cannot_be_is_named(rare, ratio, message):
     with pytest.raises(ValueError, match=message):
         imbalanced_subset([0, 1, 1], rare, ratio, rng())
+
+
+def test_confusable_errors_are_the_images_nearest_to_the_nearest_class():
+    random = np.random.default_rng(0)
+    centres = np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
+    labels = np.repeat([0, 1, 2], 40)
+    images = (centres[labels] + 0.2 * random.standard_normal((120, 2))).reshape(120, 2, 1)
+    noisy = confusable_labels(labels, images, 0.75, 3)
+    assert noisy.rate == pytest.approx(0.25) and noisy.is_bad.reshape(3, 40).sum(1).tolist() == [10, 10, 10]
+    assert [set(noisy.labels[noisy.is_bad & (labels == c)].tolist()) for c in range(3)] == [{1}, {0}, {1}]
+    means = np.stack([images[labels == c].mean(0) for c in range(3)])
+    towards = ((images - means[labels]) ** 2).sum((1, 2)) - ((images - means[[1, 0, 1]][labels]) ** 2).sum((1, 2))
+    for c in range(3):
+        assert towards[noisy.is_bad & (labels == c)].min() > towards[~noisy.is_bad & (labels == c)].max()
+    with pytest.raises(ValueError, match="labels has no sample of class 3"):
+        confusable_labels(labels, images, 0.75, 4)

@@ -74,7 +74,7 @@ def test_nothing_is_left_open_once_resolved_and_what_was_given_stays(scale):
     ("field", "value", "message"),
     [
         ("dataset", "minst", "dataset must be one of 'mnist5k', 'mnist', 'fashion_mnist' or None, got 'minst'"),
-        ("noise", "uniform", "noise must be one of 'systematic', 'random', got 'uniform'"),
+        ("noise", "uniform", "noise must be one of 'systematic', 'random', 'confusable', got 'uniform'"),
         ("method", "ltlm", "method must be one of 'itlm', 'oracle', 'centroid', 'gce', .* got 'ltlm'"),
         ("scale", "big", "scale must be one of 'demo', 'cpu', 'paper', got 'big'"),
         ("activation", "gelu", "activation must be one of 'tanh', 'relu', got 'gelu'"),
@@ -208,6 +208,65 @@ def test_an_emptied_class_is_warned_about_and_balancing_is_the_remedy(monkeypatc
     else:
         assert said and all("class 7" in text and "balanced=True" in text for text in said)
         assert all(share[7] == 0 for share in shares)
+
+
+@pytest.mark.parametrize("equal", ["steps", "epochs"])
+def test_early_fits_are_short_and_the_others_equal_in_what_was_asked(monkeypatch, equal):
+    config, steps = small(alpha=0.5, epochs=4, rounds=2, early=1, early_epochs=2.0, equal=equal), []
+    monkeypatch.setattr(
+        training, "fit", lambda *a, fit=training.fit, **k: steps.append(a[4].n_steps(200)) or fit(*a, **k)
+    )
+    *_, last = rounds(config)
+    assert steps == ([20, 40, 40] if equal == "steps" else [20, 20, 20])
+    assert labels.visits(config) == 20 * sum(steps)
+
+
+def test_a_warm_fit_begins_where_the_last_one_ended():
+    cold, warm = (list(rounds(small(warm=warm, epochs=0.05))) for warm in (False, True))  # no step at all
+    assert same(warm[1].theta, warm[0].theta) and same(warm[2].theta, warm[0].theta)
+    assert not same(cold[1].theta, cold[0].theta)
+
+
+@pytest.mark.parametrize("choose", ["noisy_test", "noisy_validation"])
+def test_the_pass_that_does_best_on_noisy_labels_gives_the_network(choose):
+    config = small(choose=choose, epochs=6, rounds=1)
+    given = task(config)
+    steps = list(rounds(config, given))
+    unseen = labels._unseen(config, given)
+    if choose == "noisy_test":
+        x, y = given.test_x, given.noisy_test_y
+        assert (y != given.test_y).double().mean() == pytest.approx(0.3)
+    else:
+        x, y = given.x[unseen], given.y[unseen]
+        assert len(y) == 20
+    accuracies = []
+
+    def look(network, step):
+        with torch.no_grad():
+            accuracies.append((network(x).argmax(1) == y).double().mean().item())
+
+    schedule = training.Schedule(epochs=6, batch=20, lr=0.1, momentum=0.9)
+    make = partial(networks.LeNet, activation="tanh", bounded=True)
+    seen = None if unseen is None else ~unseen
+    training.fit(make, given.x, given.y, seen, schedule, seed=training.derived_seed(0, 0), watch=look)
+    with torch.no_grad():
+        reached = (steps[0].theta(x).argmax(1) == y).double().mean().item()
+    assert reached == pytest.approx(max(accuracies))
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_rare_classes_are_rare_and_looked_at_by_themselves(balanced):
+    config = small(imbalance=10.0, balanced=balanced, clean=1.0, alpha=0.8, rounds=1)
+    given = task(config)
+    sizes = torch.bincount(given.y, minlength=10)
+    assert len(given.y) == 200 and sizes[7:].max() <= 4 and sizes[:7].min() >= 24
+    (first, _) = rounds(config, given)
+    found = measure(first, given, config)
+    rare = given.y >= 7
+    assert found["recall_rare"] == pytest.approx(100 * first.kept[rare].double().mean().item())
+    assert "recall_rare" not in measure(first, given, small())
+    with pytest.raises(ValueError, match="n=2900 with imbalance=10 needs more images"):
+        task(small(n=2900, imbalance=10.0))
 
 
 # measure
