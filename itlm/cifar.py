@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import data, labels, networks, records, training
+from . import data, networks, noisy, records, training
 from .config import Config as Checked
 from .config import flag, one_of, parameter, real, whole
 from .trimming import Round, iterate
@@ -127,10 +127,10 @@ class Config(Checked):
         return self.filled(SCALES[self.scale] | {"alpha": max(round(self.clean - 0.05, 10), 0.05)})
 
 
-def task(config: Config) -> labels.Task:
+def task(config: Config) -> noisy.Task:
     """Draw the training images, spoil their labels, and put all on the device."""
     c = config.resolved()
-    return labels.draw(c.dataset, c.n, c.noise, c.clean, c.seed, held_out=5000 if c.validate else 0)
+    return noisy.draw(c.dataset, c.n, c.noise, c.clean, c.seed, held_out=5000 if c.validate else 0)
 
 
 def make_network(config: Config) -> nn.Module:
@@ -153,7 +153,7 @@ def _schedule(c: Config, t: int) -> training.Schedule:
 
 
 def rounds(
-    config: Config, given: labels.Task | None = None, *, start: int = 0, theta=None, checkpoint=None
+    config: Config, given: noisy.Task | None = None, *, start: int = 0, theta=None, checkpoint=None
 ) -> Iterator[Round]:
     """Run the method, yielding each round as it comes.
 
@@ -161,7 +161,7 @@ def rounds(
     ----------
     config : Config
         The run.
-    given : itlm.labels.Task, optional
+    given : itlm.noisy.Task, optional
         Its data, if they are at hand.
     start : int, default 0
         Round to resume from, with ``theta`` the network that it begins with.
@@ -195,19 +195,19 @@ def rounds(
         return training.sample_losses(network, given.x, given.y)
 
     if c.method != "itlm":
-        kept = labels.yardstick(c.method, given, c.alpha)
+        kept = noisy.yardstick(c.method, given, c.alpha)
         network = fit(kept, 0)
-        yield labels.only_round(network, losses(network), kept)
+        yield noisy.only_round(network, losses(network), kept)
         return
     theta = fit(None, 0) if theta is None else theta
     update = lambda theta, kept, t: fit(kept, t + 1)  # noqa: E731
     groups = given.y if c.balanced else None
     for step in iterate(losses, update, theta, c.alpha, c.early - 1 + c.rounds, start=start, groups=groups):
-        labels.warn_of_emptied_classes(given.y, step)
+        noisy.warn_of_emptied_classes(given.y, step)
         yield step
 
 
-def trace(config: Config, given: labels.Task | None = None) -> list[dict[str, float]]:
+def trace(config: Config, given: noisy.Task | None = None) -> list[dict[str, float]]:
     """Fit once, to everything, and tell after every pass how clean and bad samples fare: Figure 1.
 
     Parameters
@@ -246,9 +246,9 @@ def trace(config: Config, given: labels.Task | None = None) -> list[dict[str, fl
     return found
 
 
-def measure(step: Round, given: labels.Task, config: Config) -> dict[str, float]:
-    """Measure a round against the truth: `itlm.labels.against_truth`, and the sample visits so far."""
-    return labels.against_truth(step, given) | {"visits": visits(config, step.t + 1)}
+def measure(step: Round, given: noisy.Task, config: Config) -> dict[str, float]:
+    """Measure a round against the truth: `itlm.noisy.against_truth`, and the sample visits so far."""
+    return noisy.against_truth(step, given) | {"visits": visits(config, step.t + 1)}
 
 
 def visits(config: Config, fits: int | None = None) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from itlm import cifar, labels, records, training
+from itlm import cifar, noisy, records, training
 from itlm.cifar import Config, measure, rounds, run, task, trace
 from itlm.data import Images
 
@@ -32,7 +32,7 @@ def stand_ins(monkeypatch):
         return (kinds[y] + noise).astype(np.uint8), y.astype(np.uint8)
 
     images = Images(*draw(300), *draw(100))
-    monkeypatch.setattr(labels, "_images", lambda name: images)
+    monkeypatch.setattr(noisy, "_images", lambda name: images)
     monkeypatch.setattr(cifar, "digest", lambda config: "stand-ins")
 
 
@@ -56,9 +56,9 @@ def test_early_rounds_are_short_and_the_full_ones_as_long_as_the_baseline(monkey
 
 
 def test_a_recipe_is_chosen_without_the_test_images(monkeypatch):
-    full = labels._images("cifar10")
-    monkeypatch.setattr(labels, "_images", lambda name: full._replace(test_x=None, test_y=None))
-    given = labels.draw("cifar10", 200, "random", 0.7, 0, held_out=50)
+    full = noisy._images("cifar10")
+    monkeypatch.setattr(noisy, "_images", lambda name: full._replace(test_x=None, test_y=None))
+    given = noisy.draw("cifar10", 200, "random", 0.7, 0, held_out=50)
     seen = {image.tobytes() for image in given.images}
     assert len(given.test_y) == 50 and torch.bincount(given.test_y).tolist() == [5] * 10
     known = {image.tobytes(): int(label) for image, label in zip(full.train_x, full.train_y, strict=True)}

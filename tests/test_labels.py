@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from itlm import data, labels, n_kept, networks, training, trim
+from itlm import data, labels, n_kept, networks, noisy, training, trim
 from itlm.labels import Config, measure, rounds, run, task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,7 +33,7 @@ def less_work(monkeypatch):
         full = data.load(name)
         return full._replace(test_x=full.test_x[:100], test_y=full.test_y[:100])
 
-    monkeypatch.setattr(labels, "_images", images)
+    monkeypatch.setattr(noisy, "_images", images)
     monkeypatch.setattr(networks, "LeNet", partial(networks.LeNet, channels=(8, 16, 64)))
 
 
@@ -179,7 +179,7 @@ def test_the_centroid_rule_drops_the_farthest_of_each_given_class():
     for c in range(10):
         mine = x[y == c]
         far = ((mine - mine.mean(axis=0)) ** 2).sum(axis=1)
-        assert np.allclose(labels.centroid_distances(given.x, given.y)[y == c], far, rtol=1e-4)
+        assert np.allclose(noisy.centroid_distances(given.x, given.y)[y == c], far, rtol=1e-4)
         share = kept[y == c].sum()
         assert abs(share - 0.65 * len(mine)) < 1
         assert set(np.flatnonzero(kept[y == c])) == set(np.argsort(far)[:share])

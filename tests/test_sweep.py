@@ -18,7 +18,7 @@ import yaml
 from kill_sweep import assert_same_but_for_times, finished, tables
 
 from itlm import config as checked
-from itlm import data, labels, records, sweep, training
+from itlm import data, labels, noisy, records, sweep, training
 from itlm.sweep import configurations, expand
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -235,7 +235,7 @@ def use(results: Path, images=None) -> None:
     if images is not None:
         few = data.Images(**np.load(images))
         data._BUILT_IN["mnist5k"] = lambda: few
-        labels._images.cache_clear()
+        noisy._images.cache_clear()
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def place(tmp_path, monkeypatch):
         (tmp_path / folder).mkdir()
     use(tmp_path / "results", tmp_path / "few.npz")
     yield tmp_path
-    labels._images.cache_clear()
+    noisy._images.cache_clear()
 
 
 def write(folder, *blocks, **fixed):

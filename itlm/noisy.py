@@ -1,0 +1,184 @@
+"""Images with wrong labels: drawing them, choosing among them by yardsticks, comparing a round with the truth.
+
+What `itlm.labels` and `itlm.cifar` share.
+"""
+
+import warnings
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from . import corruption, data, records, training
+from .trimming import Round, trim
+
+__all__ = [
+    "RARE",
+    "Task",
+    "against_truth",
+    "centroid_distances",
+    "draw",
+    "only_round",
+    "warn_of_emptied_classes",
+    "yardstick",
+]
+
+RARE = (7, 8, 9)  # the classes that an imbalance makes rare
+
+
+class Task(NamedTuple):
+    """What a run works on. ``is_bad`` is for the record and for the oracle; nothing else is handed it."""
+
+    x: torch.Tensor  # (n, 1, 28, 28), or (n, 3, 32, 32)
+    y: torch.Tensor  # (n,) labels as given
+    is_bad: np.ndarray  # (n,)
+    rate: float
+    test_x: torch.Tensor
+    test_y: torch.Tensor
+    images: np.ndarray  # (n, 28, 28) uint8, or (n, 32, 32, 3), to show
+    noisy_test_y: torch.Tensor  # the test labels, spoilt in the same way: for choose="noisy_test" alone
+
+
+@cache
+def _images(name: str) -> data.Images:
+    return data.load(name)
+
+
+def draw(
+    dataset: str, n: int, noise: str, clean: float, seed: int, *, held_out: int = 0, imbalance: float = 1.0
+) -> Task:
+    """Draw a task from a labelled image set.
+
+    Parameters
+    ----------
+    dataset : str
+        A labelled image set of `itlm.data.load`.
+    n : int
+        Training images.
+    noise : {"systematic", "random", "confusable"}
+        The kind of label errors, see `itlm.corruption`.
+    clean : float in [0, 1]
+        Fraction of right labels (alpha* in the paper).
+    seed : int
+        Of the subset and the errors.
+    held_out : int
+        Test on so many other training images, with their true labels, in place of the test images: for choosing a
+        recipe, which must not see these.
+    imbalance : float, at least 1
+        Samples of a common class for each of a rare one; rare are `RARE`.
+
+    Returns
+    -------
+    Task
+
+    Raises
+    ------
+    ValueError
+        If there are fewer images than asked for.
+    """
+    images = _images(dataset)
+    random = np.random.default_rng([seed, 0])
+    chosen = _subset(images.train_y, n, imbalance, random)
+    if held_out:
+        others = np.setdiff1d(np.arange(len(images.train_y)), chosen)
+        others = others[
+            corruption.stratified_subset(images.train_y[others], held_out, np.random.default_rng([seed, 1]))
+        ]
+        images = images._replace(test_x=images.train_x[others], test_y=images.train_y[others])
+    noisy = _spoilt(noise, images.train_y[chosen], images.train_x[chosen], clean, random)
+    also = _spoilt(noise, images.test_y, images.test_x, clean, np.random.default_rng([seed, 2]))
+    device = training.pick_device()
+    return Task(
+        x=training.to_tensor(images.train_x[chosen]).to(device),
+        y=torch.as_tensor(noisy.labels, device=device),
+        is_bad=noisy.is_bad,
+        rate=noisy.rate,
+        test_x=training.to_tensor(images.test_x, like=images.train_x[chosen]).to(device),
+        test_y=torch.as_tensor(images.test_y.astype(np.int64), device=device),
+        images=images.train_x[chosen],
+        noisy_test_y=torch.as_tensor(also.labels, device=device),
+    )
+
+
+def _subset(labels, n, imbalance, random) -> np.ndarray:
+    """Which n training images: the classes in their proportions, or the rare ones thinned out."""
+    if imbalance == 1:
+        return corruption.stratified_subset(labels, n, random)
+    share = float(np.isin(labels, RARE).mean())
+    many = min(len(labels), int(n / (1 - share + share / imbalance)) + 20)
+    drawn = corruption.stratified_subset(labels, many, random)
+    thinned = drawn[corruption.imbalanced_subset(labels[drawn], RARE, imbalance, random)]
+    common = np.flatnonzero(~np.isin(labels[thinned], RARE))
+    if len(thinned) < n:
+        raise ValueError(f"n={n} with imbalance={imbalance:g} needs more images than there are; lower n")
+    return np.delete(thinned, random.choice(common, len(thinned) - n, replace=False))
+
+
+def _spoilt(noise, labels, images, clean, random) -> corruption.NoisyLabels:
+    if noise == "confusable":
+        return corruption.confusable_labels(labels, images, clean, 10)
+    return {"random": corruption.random_labels, "systematic": corruption.systematic_labels}[noise](
+        labels, clean, 10, random
+    )
+
+
+def yardstick(method: str, given: Task, alpha: float) -> torch.Tensor:
+    """Choose the samples that a method which has no rounds trains on; a mask (n,).
+
+    ``"baseline"`` takes all, ``"oracle"`` the clean ones, ``"centroid"`` the part alpha of each given class that is
+    nearest to its mean image.
+    """
+    if method == "baseline":
+        return torch.ones(len(given.y), dtype=torch.bool)
+    if method == "oracle":
+        return torch.as_tensor(~given.is_bad)
+    return trim(centroid_distances(given.x, given.y), alpha, groups=given.y)
+
+
+def only_round(network, losses, kept) -> Round:
+    """Make the one round of a method that has no rounds: what it was trained on, and how it scores all samples."""
+    objective = float(losses[kept.to(losses.device)].double().sum())
+    return Round(0, network, losses, kept, float(kept.double().mean()), objective, 0, int((~kept).sum()))
+
+
+def warn_of_emptied_classes(y, step: Round) -> None:
+    """Warn where a round keeps no sample of a class: what is trained on the rest cannot learn it."""
+    emptied = sorted(set(y.unique().tolist()) - set(y[step.kept].unique().tolist()))
+    if emptied:
+        warnings.warn(
+            f"round {step.t} keeps no sample of class {', '.join(map(str, emptied))}: a model trained on the rest "
+            "cannot learn it; balanced=True trims within each class instead",
+            stacklevel=3,
+        )
+
+
+def centroid_distances(x, y) -> torch.Tensor:
+    """Measure each image's squared distance, in pixels, to the mean image of its given class; shape (n,)."""
+    flat = x.flatten(1)  # (n, pixels)
+    centroids = torch.stack([flat[y == c].mean(0) for c in range(int(y.max()) + 1)])  # (classes, pixels)
+    return ((flat - centroids[y]) ** 2).sum(1)
+
+
+def against_truth(step: Round, given: Task, rare: tuple = ()) -> dict[str, float]:
+    """Compare a round with the truth; ``rare`` are classes to look at by themselves.
+
+    Returns
+    -------
+    dict of float
+        ``test_accuracy`` in percent; ``classes_kept``, the number of given classes among the kept samples; what
+        `itlm.records.selection` measures; of rare classes ``accuracy_rare``, on their test images, and
+        ``recall_rare``, the part of their rightly labelled training samples that was kept.
+    """
+    with torch.no_grad():
+        right = torch.cat([step.theta(part).argmax(1) for part in given.test_x.split(1000)]) == given.test_y
+    right, kept, y = right.cpu().numpy(), step.kept.cpu().numpy(), given.y.cpu().numpy()
+    found = {
+        "test_accuracy": 100 * float(right.mean()),
+        "classes_kept": float(len(np.unique(y[kept]))),
+        **records.selection(kept, step.losses.cpu().numpy(), given.is_bad),
+    }
+    if rare:
+        found["accuracy_rare"] = 100 * float(right[np.isin(given.test_y.cpu().numpy(), rare)].mean())
+        found["recall_rare"] = 100 * float(kept[np.isin(y, rare) & ~given.is_bad].mean())
+    return found
