@@ -89,8 +89,8 @@ def kappas(distances, **fields):
 # $\kappa_t \le c\, \{\sqrt{\|\theta_t - \theta^\star_{(j)}\|^2 + \sigma^2} /
 # \min_{k \ne j} \sqrt{\|\theta_t - \theta^\star_{(k)}\|^2 + \sigma^2} \vee \tfrac{\log n}{n}\}$.
 #
-# ($a \vee b$ is the larger of the two, and $\xi_t$ as on the page [One step](one_step). The root over $\kappa_t$ and
-# the place of the root in Theorem 8 are our reading of the print.)
+# ($a \vee b$ is the larger of the two, and $\xi_t$ as on the page {doc}`One step <one_step>`. The root over $\kappa_t$
+# and the place of the root in Theorem 8 are our reading of the print.)
 #
 # **Idea.** At a distance $\Delta$ from the truth the kept clean samples have residuals of about $\Delta$, so whatever
 # bad sample is kept has one of at most about that. Random outputs that near are rare: a share of the order of $\Delta$.
@@ -165,7 +165,7 @@ plt.show()
 #
 # This does not fit Theorem 7 as we read it. At $\|\Delta_t\| = \sigma$ and for $n \to \infty$ its bound for random
 # outputs is of the order $\sigma^{3/2}$, while the next error is a fixed part of $\sigma$, however small $\sigma$ is.
-# The cause is Lemma 5's noise term, see [One step](one_step). The table has the closed form.
+# The cause is Lemma 5's noise term, see {doc}`One step <one_step>`. The table has the closed form.
 
 # %% tags=["hide-input"]
 noises = (1e-2, 1e-3, 1e-4, 1e-5)

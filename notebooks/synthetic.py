@@ -26,6 +26,9 @@
 # not say: $\theta^\star$ of length 1; random outputs N(0, 1); noise $\sigma$ of 0.01 (small) and 1 (large); in (a, b)
 # 60 % clean samples; $\alpha$ five points below what is clean; all methods begin at least squares on everything; ITLM-2
 # takes steps of size 0.5, at most 100.
+#
+# *ITLM-1* refits the kept samples in each round (the full update), *ITLM-2* takes one gradient step ($M = 1$); the
+# *oracle* fits the clean samples, *all* fits everything.
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.
@@ -33,9 +36,7 @@
 
 # %% tags=["parameters"]
 runs: int = 20  # data sets of the page's own run, for each point, 2 to 1000
-outputs: str = (
-    "random"  # their bad outputs: "random", "mixture", "sign_flip", "shifted", "all_scales", "coin" or "oblivious"
-)
+outputs: str = "random"  # or "coin", "mixture", "sign_flip", "shifted", "all_scales", "oblivious": their bad outputs
 link: str = "identity"  # their link: "identity", "leaky" or "wavy"
 small: float = 0.01  # their small noise; theta* has length 1, above 0
 large: float = 1.0  # their large noise, above 0
