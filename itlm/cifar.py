@@ -13,17 +13,16 @@ Source: Shen & Sanghavi, ICML 2019, Section 6.2; the schedule of ``scale="paper"
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import torch
 from torch import nn
 
 from . import data, networks, noisy, records, training
 from .config import Config as Checked
-from .config import flag, one_of, parameter, real, whole
-from .trimming import Round, iterate
+from .config import alpha_of, flag, one_of, parameter, real, whole
+from .trimming import Round, iterate, n_kept
 
 __all__ = [
     "RECIPE",
@@ -124,7 +123,7 @@ class Config(Checked):
 
     def resolved(self) -> "Config":
         """Return the same run with nothing left to the scale."""
-        return self.filled(SCALES[self.scale] | {"alpha": max(round(self.clean - 0.05, 10), 0.05)})
+        return self.filled(SCALES[self.scale] | {"alpha": alpha_of(self.clean)})
 
 
 def task(config: Config) -> noisy.Task:
@@ -146,9 +145,9 @@ def make_network(config: Config) -> nn.Module:
 def _schedule(c: Config, t: int) -> training.Schedule:
     """How fit number t of a run goes: steps, batch, step sizes."""
     rest = {"batch": c.batch, "lr": c.lr, "momentum": c.momentum, "shape": c.shape, "augment": c.augment}
-    if c.method != "itlm" or t >= c.early:
+    if c.trace or c.method != "itlm" or t >= c.early:
         return training.Schedule(epochs=c.epochs, **rest)
-    kept = c.n if t == 0 else round(c.alpha * c.n)
+    kept = c.n if t == 0 else n_kept(c.n, c.alpha)
     return training.Schedule(steps=max(1, int(c.early_epochs * kept / c.batch)), **rest)
 
 
@@ -225,12 +224,11 @@ def trace(config: Config, given: noisy.Task | None = None) -> list[dict[str, flo
     given = given or task(config)
     found = []
 
-    @torch.no_grad()
     def watch(network, step):
-        out = torch.cat([network(part) for part in given.x.split(500)])
+        out = training.outputs(network, given.x)
         right = (out.argmax(1) == given.y).cpu().numpy()
         losses = nn.functional.cross_entropy(out, given.y, reduction="none").cpu().numpy()
-        tested = torch.cat([network(part).argmax(1) for part in given.test_x.split(500)]) == given.test_y
+        tested = training.outputs(network, given.test_x).argmax(1) == given.test_y
         sides = {"clean": right[~given.is_bad], "bad": right[given.is_bad]}
         found.append(
             {f"accuracy_{side}": 100 * float(those.mean()) for side, those in sides.items() if len(those)}
@@ -238,10 +236,7 @@ def trace(config: Config, given: noisy.Task | None = None) -> list[dict[str, flo
             | {"test_accuracy": 100 * float(tested.double().mean())}
         )
 
-    schedule = training.Schedule(
-        epochs=c.epochs, batch=c.batch, lr=c.lr, momentum=c.momentum, shape=c.shape, augment=c.augment
-    )
-    seed = training.derived_seed(c.seed, 0)
+    schedule, seed = _schedule(replace(c, trace=True), 0), training.derived_seed(c.seed, 0)
     training.fit(partial(make_network, c), given.x, given.y, None, schedule, seed=seed, watch=watch, note="trace")
     return found
 
@@ -256,8 +251,6 @@ def visits(config: Config, fits: int | None = None) -> float:
     c = config.resolved()
     if fits is None:
         fits = c.early + c.rounds if c.method == "itlm" and not c.trace else 1
-    if c.trace:
-        return float(training.Schedule(epochs=c.epochs, batch=c.batch).n_steps(c.n) * c.batch)
     return float(sum(_schedule(c, t).n_steps(c.n) * c.batch for t in range(fits)))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, Self
 
-__all__ = ["check", "Range", "whole", "real", "one_of", "flag", "Config", "parameter"]
+__all__ = ["alpha_of", "check", "Range", "whole", "real", "one_of", "flag", "Config", "parameter"]
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,11 @@ def _injected(cells: Sequence[str]) -> list[str]:
     return [
         target.id for cell in injected for line in cell.body if isinstance(line, ast.Assign) for target in line.targets
     ]
+
+
+def alpha_of(clean: float) -> float:
+    """Return the fraction kept where none is given: five points less than is clean, as in the paper; at least 0.05."""
+    return max(round(clean - 0.05, 10), 0.05)
 
 
 def parameter(default: Any, allowed: Range) -> Any:

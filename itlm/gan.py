@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from . import corruption, data, judging, networks, records, training
 from .config import Config as Checked
-from .config import flag, one_of, parameter, real, whole
+from .config import alpha_of, flag, one_of, parameter, real, whole
 from .trimming import Round, iterate, n_kept, trim
 
 __all__ = [
@@ -192,7 +192,7 @@ class Config(Checked):
         """Return the same run with nothing left to the scale or the pair."""
         scale = SCALES[self.scale]
         pair = self.pair or scale["pair"]
-        preset = scale | PAIRS[pair] | {"pair": pair, "alpha": max(round(self.clean - 0.05, 10), 0.05)}
+        preset = scale | PAIRS[pair] | {"pair": pair, "alpha": alpha_of(self.clean)}
         if pair == "celeba-cifar10":
             preset |= {"paper": {"size": 64}, "cpu": {"epochs": 8.0}}.get(self.scale, {})  # faces need more steps
         if self.loss == "wgan_gp":

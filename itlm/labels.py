@@ -23,7 +23,7 @@ import torch
 
 from . import data, networks, noisy, peers, records, training
 from .config import Config as Checked
-from .config import flag, one_of, parameter, real, whole
+from .config import alpha_of, flag, one_of, parameter, real, whole
 from .noisy import Task
 from .trimming import Round, iterate, n_kept
 
@@ -109,9 +109,21 @@ class Config(Checked):
     batch: int | None = parameter(None, whole(1, 10000, optional=True))
     lr: float | None = parameter(None, real(0, 10, above_low=True, optional=True))
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.choose != "last" and self.method in peers.METHODS:
+            raise ValueError(
+                f"choose={self.choose!r} is for the paper's methods, method={self.method!r} takes its last pass"
+            )
+        if self.choose == "noisy_validation" and (self.early or self.equal == "epochs"):
+            raise ValueError(
+                "choose='noisy_validation' needs equal='steps' and early=0: how many samples a fit sees, and so how "
+                f"long it is, is not known beforehand; got equal={self.equal!r}, early={self.early}"
+            )
+
     def resolved(self) -> "Config":
         """Return the same run with nothing left to the scale."""
-        return self.filled(SCALES[self.scale] | {"alpha": max(round(self.clean - 0.05, 10), 0.05)})
+        return self.filled(SCALES[self.scale] | {"alpha": alpha_of(self.clean)})
 
 
 def task(config: Config) -> Task:
@@ -180,9 +192,9 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
 def _schedule(c: Config, t: int, seen: int) -> training.Schedule:
     """How fit number t of a run goes, which sees so many samples."""
     rest = {"batch": c.batch, "lr": c.lr, "momentum": c.momentum}
-    if t < c.early:
+    if t < c.early and c.method == "itlm":
         return training.Schedule(steps=max(1, int(c.early_epochs * seen / c.batch + 1e-9)), **rest)
-    if c.equal == "epochs":
+    if c.equal == "epochs" and c.method == "itlm":
         return training.Schedule(steps=max(1, int(c.epochs * seen / c.batch + 1e-9)), **rest)
     return training.Schedule(epochs=c.epochs, **rest)
 
@@ -207,9 +219,8 @@ class _Best:
         elif choose == "noisy_validation":
             self.x, self.y = given.x[unseen], given.y[unseen]
 
-    @torch.no_grad()
     def _look(self, network, step):
-        right = torch.cat([network(part).argmax(1) for part in self.x.split(1000)]) == self.y
+        right = training.outputs(network, self.x).argmax(1) == self.y
         if (accuracy := float(right.double().mean())) > self.highest:
             self.highest, self.state = accuracy, {k: v.clone() for k, v in network.state_dict().items()}
 
@@ -234,13 +245,13 @@ def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
 def visits(config: Config, fits: int | None = None) -> float:
     """Count the sample visits of a run, or of its first fits."""
     c = config.resolved()
-    if fits is None or c.method != "itlm":
-        fits = {"itlm": c.rounds + 1, "co_teaching": 2, "confident": peers.FOLDS + 1}.get(c.method, 1)
-    unseen = c.n // 10 if c.choose == "noisy_validation" else 0  # of the kept, about as many; exact where all are seen
-    seen = [c.n - unseen, *[n_kept(c.n, c.alpha) - round(unseen * c.alpha)] * (fits - 1)]
     if c.method != "itlm":
-        seen = [c.n] * fits
-    return float(sum(_schedule(c, t, seen[t]).n_steps(c.n) * c.batch for t in range(fits)))
+        fits = {"co_teaching": 2, "confident": peers.FOLDS + 1}.get(c.method, 1)
+        return float(fits * _schedule(c, 0, c.n).n_steps(c.n) * c.batch)
+    seen = [c.n, *[n_kept(c.n, c.alpha)] * c.rounds]
+    return float(
+        sum(_schedule(c, t, seen[t]).n_steps(c.n) * c.batch for t in range(len(seen) if fits is None else fits))
+    )
 
 
 def digest(config: Config) -> str:

@@ -172,6 +172,16 @@ def simulate(
     return Simulation(X, y, thetas[0], is_bad, thetas)
 
 
+def visits(config) -> float:
+    """Count the samples of a run of an experiment on simulated data: what its cost is measured in."""
+    return float(config.n)
+
+
+def digest(config) -> str:
+    """Return the digest of an experiment's simulated data: the configuration says all of them."""
+    return "simulated"
+
+
 # Gradient steps
 
 

@@ -5,6 +5,7 @@ Some of them end where trimming ends. The baselines that a library has, such as 
 
 import numpy as np
 
+from .config import whole
 from .squares import least_trimmed_squares
 from .trimming import n_kept
 
@@ -41,7 +42,7 @@ def consistent_regression(X, y, alpha: float, *, rounds: int = 500) -> np.ndarra
     Source: Bhatia, Jain, Kamalaruban and Kar, NeurIPS 2017. They show that it is consistent where the errors do not
     depend on the features, and the noise is Gaussian.
     """
-    _check_whole(rounds=rounds)
+    whole(1).check("rounds", rounds)
     h, gram, errors, theta = n_kept(len(y), alpha), X.T @ X, np.zeros(len(y)), None
     for _ in range(rounds):
         before, theta = theta, np.linalg.solve(gram, X.T @ (y - errors))
@@ -80,7 +81,7 @@ def adaptive_thresholding(X, y, *, rounds: int = 100, seed: int = 0) -> np.ndarr
     round drops what lies beyond 2 to 3 robust scales, the median absolute residual over 0.6745; theirs narrows an
     interval by a proof's constants.
     """
-    _check_whole(rounds=rounds)
+    whole(1).check("rounds", rounds)
     random, theta, late = np.random.default_rng(seed), np.linalg.lstsq(X, y, rcond=None)[0], []
     for t in range(rounds):
         r = np.abs(y - X @ theta)
@@ -122,7 +123,8 @@ def alternating_minimization(X, y, k: int, *, starts: int = 1, rounds: int = 100
     -----
     Source: Yi, Caramanis and Sanghavi, ICML 2014, for two components; k as in k-means.
     """
-    _check_whole(k=k, starts=starts, rounds=rounds)
+    for name, count in (("k", k), ("starts", starts), ("rounds", rounds)):
+        whole(1).check(name, count)
     random, ends = np.random.default_rng(seed), []
     for _ in range(starts):
         thetas, owner = np.array([_elemental(X, y, random) for _ in range(k)]), None
@@ -153,7 +155,8 @@ def one_by_one(X, y, k: int, *, starts: int = 1, seed: int = 0) -> np.ndarray:
         The components, as they were found. For each, four fifths of an equal share of what is left are kept; aside are
         set the samples within 3 robust scales, fitted once more for the component.
     """
-    _check_whole(k=k, starts=starts)
+    for name, count in (("k", k), ("starts", starts)):
+        whole(1).check(name, count)
     random, left, found = np.random.default_rng(seed), np.ones(len(y), bool), []
     for j in range(k):
         pool = left if left.sum() >= 2 * X.shape[1] else np.ones(len(y), bool)  # those before have taken nearly all
@@ -173,9 +176,3 @@ def _elemental(X, y, random) -> np.ndarray:
     """A fit to as many random samples as there are features."""
     few = random.choice(len(y), X.shape[1], replace=False)
     return np.linalg.lstsq(X[few], y[few], rcond=None)[0]
-
-
-def _check_whole(**counts) -> None:
-    for name, value in counts.items():
-        if value != int(value) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value}")

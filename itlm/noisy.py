@@ -170,8 +170,7 @@ def against_truth(step: Round, given: Task, rare: tuple = ()) -> dict[str, float
         `itlm.records.selection` measures; of rare classes ``accuracy_rare``, on their test images, and
         ``recall_rare``, the part of their rightly labelled training samples that was kept.
     """
-    with torch.no_grad():
-        right = torch.cat([step.theta(part).argmax(1) for part in given.test_x.split(1000)]) == given.test_y
+    right = training.outputs(step.theta, given.test_x).argmax(1) == given.test_y
     right, kept, y = right.cpu().numpy(), step.kept.cpu().numpy(), given.y.cpu().numpy()
     found = {
         "test_accuracy": 100 * float(right.mean()),

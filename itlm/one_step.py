@@ -8,15 +8,16 @@ lemmas is measured. Distances along a run's own path would not do: there the nex
 Source: Shen & Sanghavi, ICML 2019, Section 5; `itlm.theory` for the terms.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from . import linear, records, theory
 from .config import Config as Checked
-from .config import one_of, parameter, real, whole
+from .config import alpha_of, one_of, parameter, real, whole
+from .linear import digest, visits
 
-__all__ = ["RECIPE", "Config", "begin", "digest", "run", "step_size", "visits"]
+__all__ = ["RECIPE", "Config", "aside", "begin", "digest", "run", "visits"]
 
 RECIPE = 1
 
@@ -63,29 +64,19 @@ class Config(Checked):
 
     def resolved(self) -> "Config":
         """Return a copy in which the fraction kept is a number."""
-        return self if self.alpha is not None else replace(self, alpha=round(max(self.clean - 0.05, 0.01), 6))
+        return self.filled({"alpha": alpha_of(self.clean)})
 
 
 def begin(config: Config) -> tuple[linear.Simulation, np.ndarray]:
     """Draw the data, and theta_t at the distance asked for."""
     data = linear.simulate(config.n, config.d, config.clean, config.sigma, config.outputs, config.link, config.seed)
-    direction = np.random.default_rng([config.seed, 1]).standard_normal(config.d)
-    return data, data.theta + config.distance * direction / np.linalg.norm(direction)
+    return data, aside(data.theta, config.distance, config.seed)
 
 
-def step_size(config: Config, X, kept) -> float | None:
-    """Compute the gradient step's size; None for a full update."""
-    return config.reach * linear.largest_step(X, kept, config.link) if config.update == "gradient" else None
-
-
-def visits(config: Config) -> float:
-    """Count the samples of a run: what its cost is measured in."""
-    return float(config.n)
-
-
-def digest(config: Config) -> str:
-    """Return the digest of the data: they are simulated, and the configuration says how."""
-    return "simulated"
+def aside(theta, distance: float, seed: int) -> np.ndarray:
+    """Go a distance from a point in a random direction."""
+    direction = np.random.default_rng([seed, 1]).standard_normal(len(theta))
+    return theta + distance * direction / np.linalg.norm(direction)
 
 
 def run(config: Config, *, checkpoint=None) -> records.Record:
@@ -108,8 +99,10 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     config = config.resolved()
     (X, y, truth, is_bad, _), theta = begin(config)
     record = records.begin("one_step", RECIPE, config, digest(config))
-    kept = theory.selection(X, y, theta, config.alpha, config.link)
-    size = step_size(config, X, kept)
+    size = None
+    if config.update == "gradient":
+        kept = theory.selection(X, y, theta, config.alpha, config.link)
+        size = config.reach * linear.largest_step(X, kept, config.link)
     step = theory.take_step(X, y, theta, truth, is_bad, config.alpha, link=config.link, step=size)
     found = {"distance": step.distance, "half": step.distance / 2, "error": step.error, "gap": step.gap}
     found["kappa"] = step.error / step.distance if step.distance else np.nan

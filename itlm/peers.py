@@ -186,8 +186,7 @@ def confident(make_network: Callable, x, y, alpha: float, schedule, seed: int, n
         kept = torch.ones(len(y), dtype=torch.bool)
         kept[fold] = False
         network = training.fit(make_network, x, y, kept, schedule, seed=seed, note=f"{note}, fold {number}")
-        with torch.no_grad():
-            out = torch.cat([network(part) for part in x[fold.to(x.device)].split(500)]).softmax(1).cpu().numpy()
+        out = training.outputs(network, x[fold.to(x.device)]).softmax(1).cpu().numpy()
         if probabilities is None:
             probabilities = np.empty((len(y), out.shape[1]))
         probabilities[fold.numpy()] = out

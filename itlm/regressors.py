@@ -28,6 +28,7 @@ import numpy as np
 from . import linear, records
 from .config import Config as Checked
 from .config import one_of, parameter, real, whole
+from .linear import digest, visits
 
 __all__ = ["METHODS", "RECIPE", "Config", "Method", "Missing", "Task", "digest", "run", "task", "visits"]
 
@@ -246,16 +247,6 @@ METHODS = {
         "oracle", "least squares on the clean", lambda: _timed(lambda X, y, _, bad: _least_squares(X[~bad], y[~bad]))
     ),
 }
-
-
-def visits(config: Config) -> float:
-    """Count the samples of a run: what its cost is measured in."""
-    return float(config.n)
-
-
-def digest(config: Config) -> str:
-    """Return the digest of the data: they are simulated, and the configuration says how."""
-    return "simulated"
 
 
 def run(config: Config, *, checkpoint=None) -> records.Record:

@@ -16,13 +16,14 @@ Source: Shen & Sanghavi, ICML 2019, Section 6.1.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from . import linear, methods, records
 from .config import Config as Checked
-from .config import flag, one_of, parameter, real, whole
+from .config import alpha_of, flag, one_of, parameter, real, whole
+from .linear import digest, visits
 from .trimming import Round, iterate, trim
 
 __all__ = ["RECIPE", "Config", "digest", "rounds", "run", "task", "visits"]
@@ -80,7 +81,7 @@ class Config(Checked):
 
     def resolved(self) -> "Config":
         """Return a copy in which the fraction kept is a number."""
-        return self if self.alpha is not None else replace(self, alpha=round(max(self.clean - 0.05, 0.01), 6))
+        return self.filled({"alpha": alpha_of(self.clean)})
 
 
 def task(config: Config) -> linear.Simulation:
@@ -132,16 +133,6 @@ def rounds(
         if before is not None and np.linalg.norm(now.theta - before) <= 1e-9 * np.linalg.norm(now.theta):
             break
         before = now.theta
-
-
-def visits(config: Config) -> float:
-    """Count the samples of a run: what its cost is measured in."""
-    return float(config.n)
-
-
-def digest(config: Config) -> str:
-    """Return the digest of the data: they are simulated, and the configuration says how."""
-    return "simulated"
 
 
 def _full(X, y, start, config):

@@ -193,9 +193,8 @@ class Step(NamedTuple):
         theta_{t+1}.
     distance, error : float
         ``||theta_t - theta*||`` and ``||theta_{t+1} - theta*||``.
-    smallest, largest : float
-        Extreme eigenvalues of ``A``, the Gram matrix of the kept samples: psi^-(alpha n) is at most ``smallest``,
-        psi^+(alpha n) at least ``largest``.
+    smallest : float
+        Smallest eigenvalue of ``A``, the Gram matrix of the kept samples: psi^-(alpha n) is at most this.
     gamma : float
         Largest eigenvalue of ``B``, the Gram matrix of the kept bad samples: at most gamma_t.
     phi : float
@@ -215,7 +214,6 @@ class Step(NamedTuple):
     distance: float
     error: float
     smallest: float
-    largest: float
     gamma: float
     phi: float
     noise: float
@@ -284,7 +282,6 @@ def take_step(X, y, theta, truth, is_bad, alpha: float, *, link: str = "identity
         raise ValueError(f"alpha={alpha} keeps {h} samples, fewer than the {d} features: alpha n >= d is needed")
     delta, r = theta - truth, y[kept] - omega.value(at_truth[kept])  # r: bad samples' r + e - omega(u*), clean ones' e
     A = rows.T @ rows
-    values = np.linalg.eigvalsh(A)
     B = rows[bad].T @ rows[bad]
     if step is None:
         pull = rows[bad].T @ (u[kept] - y[kept])[bad]
@@ -305,8 +302,7 @@ def take_step(X, y, theta, truth, is_bad, alpha: float, *, link: str = "identity
         theta=new,
         distance=float(norm(delta)),
         error=float(norm(new - truth)),
-        smallest=float(values[0]),
-        largest=float(values[-1]),
+        smallest=float(np.linalg.eigvalsh(A)[0]),
         gamma=float(np.linalg.eigvalsh(B)[-1]) if bad.any() else 0.0,
         phi=float(norm(pull)),
         noise=float(norm(noise)),

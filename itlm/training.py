@@ -32,6 +32,7 @@ __all__ = [
     "batches",
     "fit",
     "Diverged",
+    "outputs",
     "sample_losses",
     "resumable",
     "derived_seed",
@@ -302,6 +303,12 @@ def sample_losses(
         for module, mode in modes:
             module.training = mode
     return torch.cat(parts)
+
+
+@torch.no_grad()
+def outputs(network: nn.Module, x: torch.Tensor, *, batch: int = 1000) -> torch.Tensor:
+    """Give a network's outputs for all samples, in whatever mode it is: (n, n_classes)."""
+    return torch.cat([network(part) for part in x.split(batch)])
 
 
 def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, checkpoint=None) -> Iterator[Round]:

@@ -41,6 +41,7 @@ from IPython.display import HTML
 from itlm import config, figures, n_kept, theory
 from itlm.figures import BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER
 from itlm.linear import LINKS, OUTPUTS, largest_step, simulate
+from itlm.one_step import aside
 
 figures.style()
 chosen = config.check(
@@ -50,12 +51,6 @@ chosen = config.check(
     d=config.whole(2, 100),
     seed=config.whole(),
 )
-
-
-def away(data, distance, seed):
-    """A point at a distance from the truth, in a random direction."""
-    direction = np.random.default_rng([seed, 1]).standard_normal(len(data.theta))
-    return data.theta + distance * direction / np.linalg.norm(direction)
 
 
 # %% [markdown]
@@ -97,7 +92,9 @@ for i in range(instances):
     clean = draw.uniform(0.6, 1.0)
     n, noise, distance = int(draw.integers(8 * features, 400)), 10 ** draw.uniform(-3, 0), 10 ** draw.uniform(-2, 1)
     data = simulate(n, features, clean, noise, kind, seed=seed + i)
-    step = theory.take_step(data.X, data.y, away(data, distance, seed + i), data.theta, data.is_bad, clean - 0.05)
+    step = theory.take_step(
+        data.X, data.y, aside(data.theta, distance, seed + i), data.theta, data.is_bad, clean - 0.05
+    )
     bounds = theory.lemma_5(step, root_2=False), theory.lemma_5(step)
     holds = [step.error <= bound * (1 + 1e-9) for bound in bounds]
     rows.append((kind, step.gap / max(1, distance), *holds, bounds[1] / step.error))
@@ -127,7 +124,7 @@ sizes, few = (1000, 10_000, 100_000, 1_000_000), 5
 steps = []
 for n in sizes:
     data = simulate(n, few, 1.0, 1.0, seed=seed)
-    steps.append(theory.take_step(data.X, data.y, away(data, 1.0, seed), data.theta, data.is_bad, alpha))
+    steps.append(theory.take_step(data.X, data.y, aside(data.theta, 1.0, seed), data.theta, data.is_bad, alpha))
 printed = [theory.lemma_5(step, sigma=1.0) for step in steps]
 fig, ax = plt.subplots()
 ax.plot(sizes, [step.error for step in steps], "o-", color=ITLM, label="next error")
@@ -221,7 +218,7 @@ HTML(certified.to_html(index=False, border=0))
 def aimed(share, i):
     """One step against an adversary who knows theta_t: the samples that see most of the error, moved the wrong way."""
     data = simulate(4000, d, 1.0, 0.0, seed=seed + i)
-    theta = away(data, 0.5, seed + i)
+    theta = aside(data.theta, 0.5, seed + i)
     seen = data.X @ (theta - data.theta)  # what is wrong at each sample
     bad = np.zeros(4000, bool)
     bad[np.argsort(-np.abs(seen))[: n_kept(4000, share)]] = True
@@ -240,7 +237,9 @@ for kind, colour in (("all_scales", BAD), ("sign_flip", OTHER[0]), ("mixture", C
         kappas = []
         for i in range(5):
             data = simulate(4000, d, 1 - share, 0.0, kind, seed=seed + i)
-            step = theory.take_step(data.X, data.y, away(data, 0.5, seed + i), data.theta, data.is_bad, 1 - share)
+            step = theory.take_step(
+                data.X, data.y, aside(data.theta, 0.5, seed + i), data.theta, data.is_bad, 1 - share
+            )
             kappas.append(step.error / step.distance)
         worst.append(max(kappas))
     ax.plot(100 * shares, worst, "o-", ms=4, color=colour, label=kind)
@@ -280,7 +279,7 @@ for link in LINKS:
     held[link] = np.zeros(len(reaches))
     for i in range(100):
         data = simulate(400, 5, 0.9, 0.05, OUTPUTS[i % 5], link, seed=seed + i)
-        theta = away(data, (0.1, 1.0, 3.0)[i % 3], seed + i)
+        theta = aside(data.theta, (0.1, 1.0, 3.0)[i % 3], seed + i)
         size = largest_step(data.X, theory.selection(data.X, data.y, theta, 0.85, link), link)
         for j, reach in enumerate(reaches):
             step = theory.take_step(data.X, data.y, theta, data.theta, data.is_bad, 0.85, link=link, step=reach * size)

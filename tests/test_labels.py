@@ -221,6 +221,17 @@ def test_early_fits_are_short_and_the_others_equal_in_what_was_asked(monkeypatch
     assert labels.visits(config) == 20 * sum(steps)
 
 
+@pytest.mark.parametrize("changes", [{"early": 1}, {"equal": "epochs"}, {"method": "gce", "equal": "steps"}])
+def test_what_a_way_of_choosing_cannot_go_with_is_named(changes):
+    with pytest.raises(ValueError, match="choose='noisy_validation'"):
+        small(choose="noisy_validation", **changes)
+
+
+def test_a_yardstick_is_fitted_in_full_however_short_the_early_fits():
+    short = {"method": "oracle", "epochs": 4}
+    assert labels.visits(small(early=2, **short)) == labels.visits(small(**short)) == 800
+
+
 def test_a_warm_fit_begins_where_the_last_one_ended():
     cold, warm = (list(rounds(small(warm=warm, epochs=0.05))) for warm in (False, True))  # no step at all
     assert same(warm[1].theta, warm[0].theta) and same(warm[2].theta, warm[0].theta)

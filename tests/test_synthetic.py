@@ -61,9 +61,9 @@ def test_all_components_of_a_mixture_are_found(method, k):
 
 def test_methods_want_at_least_one_round_and_one_start():
     data = simulate(50, 2, 0.8, 0.1)
-    with pytest.raises(ValueError, match="rounds must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="rounds must be an integer of at least 1, got 0"):
         methods.consistent_regression(data.X, data.y, 0.75, rounds=0)
-    with pytest.raises(ValueError, match="starts must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="starts must be an integer of at least 1, got 0"):
         methods.one_by_one(data.X, data.y, 2, starts=0)
     with pytest.raises(ValueError, match="peers=True needs link='identity', got 'wavy'"):
         Config(peers=True, link="wavy")

@@ -6,12 +6,12 @@ from scipy import integrate, stats
 
 from itlm import theory
 from itlm.linear import LINKS, OUTPUTS, largest_step, least_trimmed_squares, simulate
+from itlm.one_step import aside
 
 
 def instance(seed, outputs="random", n=200, d=5, clean=0.8, sigma=0.3, distance=0.5, link="identity"):
     data = simulate(n, d, clean, sigma, outputs, link, seed)
-    direction = np.random.default_rng([seed, 1]).standard_normal(d)
-    return data, data.theta + distance * direction / np.linalg.norm(direction)
+    return data, aside(data.theta, distance, seed)
 
 
 @pytest.mark.parametrize("a", [0.05, 0.3, 0.7, 0.95, 1.0])
