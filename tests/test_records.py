@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from itlm import labels, records
+from itlm import labels, records, synthetic
 from itlm.records import results
 from itlm.verdicts import Evidence, evidence, judge, verdict
 
@@ -86,6 +86,19 @@ def test_a_claim_is_filled_from_recorded_runs():
     assert (row["n"], row["scale"], row["verdict"]) == ("3", "cpu", "reproduced")
     (row,) = judge(pd.DataFrame([claim]), {}).to_dict("records")
     assert row["verdict"] == "not run"
+
+
+def test_a_claim_about_simulated_data_may_set_each_side_apart():
+    claim = {"item": "Figure 2(a)", "claim": "falls with n", "paper_before": np.nan, "paper_after": np.nan, "unit": np.nan,
+             "page": "x", "experiment": "synthetic", "select": "sigma=0.01", "before": "error_full@0 n=600",
+             "after": "error_full@0 n=900", "paper_scale": "simulated", "sense": "falls"}  # fmt: skip
+    configs = [synthetic.Config(sigma=0.01, n=n, seed=seed).resolved() for n in (600, 900) for seed in range(3)]
+    runs, _ = recorded(*configs)
+    rows = [(f"k{i}", 0, "error_full", 6 / c.n + 1e-5 * c.seed) for i, c in enumerate(configs)]
+    values = pd.DataFrame(rows, columns=["key", "round", "metric", "value"])
+    (row,) = judge(pd.DataFrame([claim]), {"synthetic": values, "synthetic.runs": runs}).to_dict("records")
+    assert row["ours"].startswith("0.01 → 0.00668 (-0.00333 ± ")
+    assert (row["n"], row["scale"], row["verdict"], row["paper"]) == ("3", "simulated", "direction", "")
 
 
 def test_a_field_added_later_counts_as_recorded_at_its_default():
