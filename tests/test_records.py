@@ -91,7 +91,8 @@ def test_a_claim_is_filled_from_recorded_runs():
 def test_a_claim_about_simulated_data_may_set_each_side_apart():
     claim = {"item": "Figure 2(a)", "claim": "falls with n", "paper_before": np.nan, "paper_after": np.nan,
              "unit": np.nan, "page": "x", "experiment": "synthetic", "select": "sigma=0.01",
-             "before": "error_full@0 n=600", "after": "error_full@0 n=900", "paper_scale": "simulated", "sense": "falls"}  # fmt: skip
+             "before": "error_full@0 n=600", "after": "error_full@0 n=900",
+             "paper_scale": "simulated", "sense": "falls"}  # fmt: skip
     configs = [synthetic.Config(sigma=0.01, n=n, seed=seed).resolved() for n in (600, 900) for seed in range(3)]
     runs, _ = recorded(*configs)
     rows = [(f"k{i}", 0, "error_full", 6 / c.n + 1e-5 * c.seed) for i, c in enumerate(configs)]
