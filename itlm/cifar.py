@@ -43,12 +43,12 @@ RECIPE = 1
 # No set of labelled colour images ships with the dependencies, so that there is no demo. The values of "cpu" are
 # provisional until a study on baseline and oracle has chosen them.
 SCALES = {
-    "cpu": {"network": "small", "width": 32, "stem": 2, "normalisation": "batch", "n": 25_000,
+    "cpu": {"network": "small", "width": 32, "stem": 2, "normalisation": "batch", "whiten": False, "n": 25_000,
             "early": 3, "early_epochs": 10.0, "epochs": 40.0, "rounds": 1,
-            "batch": 100, "lr": 0.1, "momentum": 0.9, "shape": "one_cycle", "augment": False},
-    "paper": {"network": "wide", "width": 10, "stem": 1, "normalisation": "batch", "n": 50_000,
+            "batch": 100, "lr": 0.1, "momentum": 0.9, "shape": "one_cycle", "augment": False, "half": True},
+    "paper": {"network": "wide", "width": 10, "stem": 1, "normalisation": "batch", "whiten": False, "n": 50_000,
               "early": 4, "early_epochs": 20.0, "epochs": 80.0, "rounds": 4,
-              "batch": 256, "lr": 0.1, "momentum": 0.0, "shape": "drop", "augment": True},
+              "batch": 256, "lr": 0.1, "momentum": 0.0, "shape": "drop", "augment": True, "half": True},
 }  # fmt: skip
 
 
@@ -79,6 +79,8 @@ class Config(Checked):
         Stride of the small network's first convolution.
     normalisation : {"batch", "none"} or None
         Of the small network.
+    whiten : bool or None
+        Begin the small network with `itlm.networks.whitening` filters of the training images.
     bounded : bool
         Whether the logits pass through tanh, as in the authors' network for digits.
     balanced : bool
@@ -89,10 +91,11 @@ class Config(Checked):
         Look at the first fit after every pass, as in Figure 1, and do nothing else.
     seed : int
         Of the subset, the errors, the weights and the batches.
-    n, early, early_epochs, epochs, rounds, batch, lr, momentum, shape, augment
+    n, early, early_epochs, epochs, rounds, batch, lr, momentum, shape, augment, half
         Training images; rounds stopped early, and passes over the kept samples in each; passes over all n in every
         other fit (the same steps whatever is kept), and how many of these follow; samples a step; step size, momentum,
-        and shape of the step size over a fit, see `itlm.training.Schedule`; shifts and mirror images.
+        and shape of the step size over a fit, see `itlm.training.Schedule`; shifts and mirror images; half
+        precision on a CPU too.
     """
 
     scale: str = parameter("cpu", one_of(*SCALES))
@@ -105,6 +108,7 @@ class Config(Checked):
     width: int | None = parameter(None, whole(1, 1000, optional=True))
     stem: int | None = parameter(None, whole(1, 2, optional=True))
     normalisation: str | None = parameter(None, one_of("batch", "none", optional=True))
+    whiten: bool | None = parameter(None, flag(optional=True))
     bounded: bool = parameter(False, flag())
     balanced: bool = parameter(False, flag())
     validate: bool = parameter(False, flag())
@@ -120,6 +124,7 @@ class Config(Checked):
     momentum: float | None = parameter(None, real(0, 0.99, optional=True))
     shape: str | None = parameter(None, one_of("constant", "drop", "one_cycle", optional=True))
     augment: bool | None = parameter(None, flag(optional=True))
+    half: bool | None = parameter(None, flag(optional=True))
 
     def resolved(self) -> "Config":
         """Return the same run with nothing left to the scale."""
@@ -132,19 +137,21 @@ def task(config: Config) -> noisy.Task:
     return noisy.draw(c.dataset, c.n, c.noise, c.clean, c.seed, held_out=5000 if c.validate else 0)
 
 
-def make_network(config: Config) -> nn.Module:
-    """Make the network of a run, with weights from torch's global generator."""
+def make_network(config: Config, given: noisy.Task) -> nn.Module:
+    """Make the network of a run on its data, with weights from torch's global generator."""
     c = config.resolved()
     if c.network == "wide":
         network = networks.WideResNet(width=c.width)
     else:
-        network = networks.SmallNet(width=c.width, stem=c.stem, normalisation=c.normalisation)
+        filters = networks.whitening(given.x[:500]) if c.whiten else None
+        network = networks.SmallNet(width=c.width, stem=c.stem, normalisation=c.normalisation, filters=filters)
     return nn.Sequential(network, nn.Tanh()) if c.bounded else network
 
 
 def _schedule(c: Config, t: int) -> training.Schedule:
     """How fit number t of a run goes: steps, batch, step sizes."""
-    rest = {"batch": c.batch, "lr": c.lr, "momentum": c.momentum, "shape": c.shape, "augment": c.augment}
+    rest = {"batch": c.batch, "lr": c.lr, "momentum": c.momentum, "shape": c.shape}
+    rest |= {"augment": c.augment, "half": c.half}
     if c.trace or c.method != "itlm" or t >= c.early:
         return training.Schedule(epochs=c.epochs, **rest)
     kept = c.n if t == 0 else n_kept(c.n, c.alpha)
@@ -180,7 +187,7 @@ def rounds(
 
     def fit(kept, t):
         return training.fit(
-            partial(make_network, c),
+            partial(make_network, c, given),
             given.x,
             given.y,
             kept,
@@ -237,7 +244,8 @@ def trace(config: Config, given: noisy.Task | None = None) -> list[dict[str, flo
         )
 
     schedule, seed = _schedule(replace(c, trace=True), 0), training.derived_seed(c.seed, 0)
-    training.fit(partial(make_network, c), given.x, given.y, None, schedule, seed=seed, watch=watch, note="trace")
+    make = partial(make_network, c, given)
+    training.fit(make, given.x, given.y, None, schedule, seed=seed, watch=watch, note="trace")
     return found
 
 
@@ -285,7 +293,7 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     else:
         begun = None if checkpoint is None else f"{checkpoint}.fit"
         follow = partial(rounds, c, given, checkpoint=begun)
-        for step in training.resumable(follow, partial(make_network, c), record, checkpoint):
+        for step in training.resumable(follow, partial(make_network, c, given), record, checkpoint):
             record.add(step.t, measure(step, given, c))
     record.add(0, {"wrong_rate": 100 * given.rate})
     return record.finish()

@@ -15,6 +15,7 @@ __all__ = [
     "from_tanh",
     "initialised",
     "to_tanh",
+    "whitening",
 ]
 
 
@@ -150,21 +151,24 @@ class SmallNet(nn.Sequential):
         Stride of the first convolution: at 2 all that follows costs a quarter.
     normalisation : {"batch", "none"}
         After each convolution.
+    filters : tensor, shape (27, 3, 3, 3), optional
+        `whitening` filters, which then come first and stay as they are: the first convolution mixes their outputs.
 
     Shapes: input (n, 3, 32, 32), output (n, n_classes).
     """
 
-    def __init__(self, n_classes=10, *, width=24, stem=2, normalisation="batch"):
+    def __init__(self, n_classes=10, *, width=24, stem=2, normalisation="batch", filters=None):
         if normalisation not in ("batch", "none"):
             raise ValueError(f"normalisation must be 'batch' or 'none', got {normalisation!r}")
         plain = normalisation == "none"
 
-        def conv(a, b, stride=1):
+        def conv(a, b, size=3, stride=1):
             norm = [] if plain else [nn.BatchNorm2d(b)]
-            return nn.Sequential(nn.Conv2d(a, b, 3, stride=stride, padding=1, bias=plain), *norm, nn.ReLU())
+            return nn.Sequential(nn.Conv2d(a, b, size, stride, padding=size // 2, bias=plain), *norm, nn.ReLU())
 
+        first = [conv(3, width, stride=stem)] if filters is None else [_Frozen(filters, stem), conv(27, width, 1)]
         super().__init__(
-            conv(3, width, stem),  # (n, width, 32 / stem, 32 / stem)
+            *first,  # (n, width, 32 / stem, 32 / stem)
             conv(width, width),
             conv(width, 2 * width),
             nn.MaxPool2d(2),
@@ -176,6 +180,40 @@ class SmallNet(nn.Sequential):
             nn.Linear(4 * width, n_classes),
         )
         self.apply(_he)
+
+
+class _Frozen(nn.Module):
+    """A convolution that is not trained."""
+
+    def __init__(self, filters, stride):
+        super().__init__()
+        self.stride = stride
+        self.register_buffer("filters", filters)
+
+    def forward(self, x):
+        return nn.functional.conv2d(x, self.filters.to(x.dtype), stride=self.stride, padding=1)
+
+
+def whitening(x, *, floor=1e-2):
+    """Filters that turn patches of images into uncorrelated numbers of equal variance.
+
+    The principal axes of the 3 x 3 patches, each divided by the root of its variance plus ``floor``: a network that
+    begins with them need not learn that neighbouring pixels are alike (Coates & Ng 2012).
+
+    Parameters
+    ----------
+    x : tensor of float, shape (n, channels, height, width)
+        Images to take the patches from; some hundred are enough.
+    floor : float
+        Keeps the axes of nearly no variance from being blown up.
+
+    Returns
+    -------
+    tensor of float32, shape (9 channels, channels, 3, 3)
+    """
+    patches = nn.functional.unfold(x.contiguous(), 3).movedim(1, 2).flatten(0, 1).double()  # (patches, 9 channels)
+    variances, axes = torch.linalg.eigh(torch.cov(patches.T))
+    return (axes / (variances + floor).sqrt()).T.reshape(-1, x.shape[1], 3, 3).float()
 
 
 class _Residual(nn.Module):

@@ -98,7 +98,7 @@ def test_the_truth_and_the_test_images_never_reach_the_method():
 
 @pytest.mark.parametrize("bounded", [True, False])
 def test_bounded_logits_lie_between_minus_one_and_one(bounded):
-    network = cifar.make_network(Config(bounded=bounded)).eval()
+    network = cifar.make_network(Config(bounded=bounded), None).eval()
     with torch.no_grad():
         out = network(50 * torch.randn(8, 3, 32, 32))
     assert (out.abs().max() <= 1) == bounded

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from itlm.networks import Discriminator, Generator, LeNet, SmallNet, WideResNet, initialised
+from itlm.networks import Discriminator, Generator, LeNet, SmallNet, WideResNet, initialised, whitening
 
 CURVES = {"tanh": np.tanh, "relu": lambda z: np.maximum(z, 0)}
 
@@ -130,6 +130,7 @@ COLOUR = {
     "small": SmallNet,
     "small, stride 1": lambda: SmallNet(stem=1, width=8),
     "small, plain": lambda: SmallNet(normalisation="none"),
+    "small, whitened": lambda: SmallNet(filters=whitening(torch.randn(20, 3, 32, 32))),
 }
 
 
@@ -142,6 +143,14 @@ def test_colour_networks_see_every_pixel_and_train_every_weight(name):
     nn.functional.cross_entropy(out, torch.arange(4)).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
     assert (x.grad.abs().sum((0, 1)) > 0).float().mean() > 0.95  # a stride of 2 may leave out a border
+
+
+def test_whitened_patches_are_uncorrelated_and_of_equal_variance():
+    generator = torch.Generator().manual_seed(0)
+    smooth = nn.functional.avg_pool2d(torch.randn(50, 3, 34, 34, generator=generator), 3, stride=1)
+    filters = whitening(smooth, floor=1e-9)
+    out = nn.functional.conv2d(smooth, filters).movedim(1, -1).flatten(0, 2)
+    assert torch.allclose(torch.cov(out.T), torch.eye(27), atol=1e-3)
 
 
 @pytest.mark.parametrize("name", COLOUR)
