@@ -13,7 +13,7 @@ Source: Shen & Sanghavi, ICML 2019, Section 6.2; the schedule of ``scale="paper"
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -34,19 +34,25 @@ __all__ = [
     "rounds",
     "run",
     "task",
-    "trace",
     "visits",
+    "watched",
 ]
 
 RECIPE = 1
 
-# No set of labelled colour images ships with the dependencies, so that there is no demo. The values of "cpu" are
-# provisional until a study on baseline and oracle has chosen them.
+WATCHED = 5000  # training samples that are looked at after every pass
+
+# No set of labelled colour images ships with the dependencies: the demo is the same code on digits.
 SCALES = {
-    "cpu": {"network": "small", "width": 32, "stem": 2, "normalisation": "batch", "whiten": False, "n": 25_000,
+    "demo": {"dataset": "mnist5k", "network": "small", "width": 16, "stem": 2, "normalisation": "batch",
+             "whiten": False, "n": 3000, "early": 3, "early_epochs": 4.0, "epochs": 20.0, "rounds": 1,
+             "batch": 100, "lr": 0.1, "momentum": 0.9, "shape": "one_cycle", "augment": False, "half": False},
+    "cpu": {"dataset": "cifar10",
+            "network": "small", "width": 32, "stem": 2, "normalisation": "batch", "whiten": False, "n": 25_000,
             "early": 3, "early_epochs": 10.0, "epochs": 40.0, "rounds": 1,
             "batch": 100, "lr": 0.1, "momentum": 0.9, "shape": "one_cycle", "augment": False, "half": True},
-    "paper": {"network": "wide", "width": 10, "stem": 1, "normalisation": "batch", "whiten": False, "n": 50_000,
+    "paper": {"dataset": "cifar10",
+              "network": "wide", "width": 10, "stem": 1, "normalisation": "batch", "whiten": False, "n": 50_000,
               "early": 4, "early_epochs": 20.0, "epochs": 80.0, "rounds": 4,
               "batch": 256, "lr": 0.1, "momentum": 0.0, "shape": "drop", "augment": True, "half": True},
 }  # fmt: skip
@@ -58,10 +64,10 @@ class Config(Checked):
 
     Attributes
     ----------
-    scale : {"cpu", "paper"}
+    scale : {"demo", "cpu", "paper"}
         Where the fields below that are None come from.
-    dataset : {"cifar10"}
-        The image set.
+    dataset : {"cifar10", "mnist5k"} or None
+        The image set; digits are framed to 32 x 32 pixels, in three equal colours.
     noise : {"systematic", "random"}
         The kind of label errors.
     clean : float in [0, 1]
@@ -69,8 +75,8 @@ class Config(Checked):
     alpha : float in (0, 1] or None
         Fraction kept (alpha in Algorithm 1). None: five points less than clean, as in the paper.
     method : {"itlm", "baseline", "oracle", "centroid"}
-        What chooses the samples. The baseline trains on everything, in full. The paper's "1-step" column is ITLM with
-        ``early=1, rounds=1``.
+        What chooses the samples. The baseline trains on everything, in full, and is looked at after every pass. The
+        paper's "1-step" column is ITLM with ``early=1, rounds=1``.
     network : {"small", "wide"} or None
         `itlm.networks.SmallNet`, or a WideResNet of 16 layers.
     width : int or None
@@ -87,8 +93,6 @@ class Config(Checked):
         Trim within each given class, so that none can vanish.
     validate : bool
         Test on 5,000 other training images: for choosing a recipe, by baseline and oracle alone.
-    trace : bool
-        Look at the first fit after every pass, as in Figure 1, and do nothing else.
     seed : int
         Of the subset, the errors, the weights and the batches.
     n, early, early_epochs, epochs, rounds, batch, lr, momentum, shape, augment, half
@@ -98,8 +102,8 @@ class Config(Checked):
         precision on a CPU too.
     """
 
-    scale: str = parameter("cpu", one_of(*SCALES))
-    dataset: str = parameter("cifar10", one_of("cifar10"))
+    scale: str = parameter("demo", one_of(*SCALES))
+    dataset: str | None = parameter(None, one_of("cifar10", "mnist5k", optional=True))
     noise: str = parameter("systematic", one_of("systematic", "random"))
     clean: float = parameter(0.6, real(0, 1))
     alpha: float | None = parameter(None, real(0, 1, above_low=True, optional=True))
@@ -112,7 +116,6 @@ class Config(Checked):
     bounded: bool = parameter(False, flag())
     balanced: bool = parameter(False, flag())
     validate: bool = parameter(False, flag())
-    trace: bool = parameter(False, flag())
     seed: int = parameter(0, whole())
     n: int | None = parameter(None, whole(100, 50_000, optional=True))
     early: int | None = parameter(None, whole(1, 50, optional=True))
@@ -134,7 +137,13 @@ class Config(Checked):
 def task(config: Config) -> noisy.Task:
     """Draw the training images, spoil their labels, and put all on the device."""
     c = config.resolved()
-    return noisy.draw(c.dataset, c.n, c.noise, c.clean, c.seed, held_out=5000 if c.validate else 0)
+    given = noisy.draw(c.dataset, c.n, c.noise, c.clean, c.seed, held_out=5000 if c.validate else 0)
+    return given._replace(x=_in_colour(given.x), test_x=_in_colour(given.test_x))
+
+
+def _in_colour(x):
+    """Frame grey images of 28 x 28 pixels to 32 x 32, in three equal colours; leave colour images alone."""
+    return x if x.shape[1] == 3 else nn.functional.pad(x, (2, 2, 2, 2), value=float(x.min())).expand(-1, 3, -1, -1)
 
 
 def make_network(config: Config, given: noisy.Task) -> nn.Module:
@@ -152,14 +161,14 @@ def _schedule(c: Config, t: int) -> training.Schedule:
     """How fit number t of a run goes: steps, batch, step sizes."""
     rest = {"batch": c.batch, "lr": c.lr, "momentum": c.momentum, "shape": c.shape}
     rest |= {"augment": c.augment, "half": c.half}
-    if c.trace or c.method != "itlm" or t >= c.early:
+    if c.method != "itlm" or t >= c.early:
         return training.Schedule(epochs=c.epochs, **rest)
     kept = c.n if t == 0 else n_kept(c.n, c.alpha)
     return training.Schedule(steps=max(1, int(c.early_epochs * kept / c.batch)), **rest)
 
 
 def rounds(
-    config: Config, given: noisy.Task | None = None, *, start: int = 0, theta=None, checkpoint=None
+    config: Config, given: noisy.Task | None = None, *, start: int = 0, theta=None, checkpoint=None, seen=None
 ) -> Iterator[Round]:
     """Run the method, yielding each round as it comes.
 
@@ -175,6 +184,8 @@ def rounds(
         As above.
     checkpoint : path, optional
         A file that holds the state of the fit under way, after each pass.
+    seen : list, optional
+        Gets, of a baseline, what `watched` tells of each pass.
 
     Yields
     ------
@@ -194,6 +205,8 @@ def rounds(
             _schedule(c, t),
             seed=training.derived_seed(c.seed, t),
             checkpoint=checkpoint,
+            watch=None if seen is None or c.method != "baseline" else lambda network, step: watched(network, given),
+            seen=seen,
             note=f"{c.method} {t}",
         )
 
@@ -213,40 +226,24 @@ def rounds(
         yield step
 
 
-def trace(config: Config, given: noisy.Task | None = None) -> list[dict[str, float]]:
-    """Fit once, to everything, and tell after every pass how clean and bad samples fare: Figure 1.
-
-    Parameters
-    ----------
-    config, given
-        As for `rounds`.
+def watched(network: nn.Module, given: noisy.Task) -> dict[str, float]:
+    """Tell how a network fares on clean and on bad training samples: a point of Figure 1.
 
     Returns
     -------
-    list of dict of float
-        For each pass: ``accuracy_clean`` and ``accuracy_bad``, the percentage of the training samples whose *given*
-        label is predicted; ``auc``, the chance, in percent, that a bad sample has the larger loss; ``test_accuracy``.
+    dict of float
+        ``accuracy_clean`` and ``accuracy_bad``, the percentage of the training samples whose *given* label is
+        predicted; ``loss_auc``, the chance, in percent, that a bad sample has the larger loss. Of 5,000 samples, evenly
+        spaced, where there are more.
     """
-    c = config.resolved()
-    given = given or task(config)
-    found = []
-
-    def watch(network, step):
-        out = training.outputs(network, given.x)
-        right = (out.argmax(1) == given.y).cpu().numpy()
-        losses = nn.functional.cross_entropy(out, given.y, reduction="none").cpu().numpy()
-        tested = training.outputs(network, given.test_x).argmax(1) == given.test_y
-        sides = {"clean": right[~given.is_bad], "bad": right[given.is_bad]}
-        found.append(
-            {f"accuracy_{side}": 100 * float(those.mean()) for side, those in sides.items() if len(those)}
-            | {"auc": records.selection(np.ones(len(right), bool), losses, given.is_bad)["auc"]}
-            | {"test_accuracy": 100 * float(tested.double().mean())}
-        )
-
-    schedule, seed = _schedule(replace(c, trace=True), 0), training.derived_seed(c.seed, 0)
-    make = partial(make_network, c, given)
-    training.fit(make, given.x, given.y, None, schedule, seed=seed, watch=watch, note="trace")
-    return found
+    some = slice(None, None, max(1, len(given.y) // WATCHED))
+    y, is_bad = given.y[some], given.is_bad[some]
+    out = training.outputs(network, given.x[some])
+    right = (out.argmax(1) == y).cpu().numpy()
+    losses = nn.functional.cross_entropy(out, y, reduction="none").cpu().numpy()
+    sides = {"clean": right[~is_bad], "bad": right[is_bad]}
+    found = {f"accuracy_{side}": 100 * float(those.mean()) for side, those in sides.items() if len(those)}
+    return found | {"loss_auc": records.selection(np.ones(len(y), bool), losses, is_bad)["auc"]}
 
 
 def measure(step: Round, given: noisy.Task, config: Config) -> dict[str, float]:
@@ -258,7 +255,7 @@ def visits(config: Config, fits: int | None = None) -> float:
     """Count the sample visits of a run, or of its first fits."""
     c = config.resolved()
     if fits is None:
-        fits = c.early + c.rounds if c.method == "itlm" and not c.trace else 1
+        fits = c.early + c.rounds if c.method == "itlm" else 1
     return float(sum(_schedule(c, t).n_steps(c.n) * c.batch for t in range(fits)))
 
 
@@ -281,19 +278,16 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     Returns
     -------
     itlm.records.Record
-        By round, what `measure` measures; of a trace, by pass, what `trace` tells.
+        By round, what `measure` measures; of a baseline also, by pass from 1 on, what `watched` tells.
     """
     c = config.resolved()
     given = task(config)
     record = records.begin("cifar", RECIPE, c, digest(c))
-    if c.trace:
-        for t, numbers in enumerate(trace(c, given), 1):
-            record.add(t, numbers)
-        record.add(0, {"visits": visits(c)})
-    else:
-        begun = None if checkpoint is None else f"{checkpoint}.fit"
-        follow = partial(rounds, c, given, checkpoint=begun)
-        for step in training.resumable(follow, partial(make_network, c, given), record, checkpoint):
-            record.add(step.t, measure(step, given, c))
+    begun, seen = None if checkpoint is None else f"{checkpoint}.fit", []
+    follow = partial(rounds, c, given, checkpoint=begun, seen=seen)
+    for step in training.resumable(follow, partial(make_network, c, given), record, checkpoint):
+        record.add(step.t, measure(step, given, c))
+    for t, numbers in enumerate(seen, 1):
+        record.add(t, numbers)
     record.add(0, {"wrong_rate": 100 * given.rate})
     return record.finish()

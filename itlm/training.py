@@ -163,7 +163,8 @@ def fit(
     loss=nn.functional.cross_entropy,
     device: str = "auto",
     checkpoint: str | os.PathLike | None = None,
-    watch: Callable[[nn.Module, int], None] | None = None,
+    watch: Callable[[nn.Module, int], object] | None = None,
+    seen: list | None = None,
     note: str = "fit",
 ) -> nn.Module:
     """Fit a new network to the kept samples by SGD (Algorithm 2, re-initialised).
@@ -192,6 +193,8 @@ def fit(
     watch : callable, (network, step) -> None, optional
         Called after each pass with the network in eval mode and the number of steps taken, to look and not
         to touch: what is fitted is the same with and without it.
+    seen : list, optional
+        Gets what ``watch`` returns, pass by pass; numbers, text, lists and dicts of such, which the checkpoint keeps.
     note : str
         What the progress bar is called.
 
@@ -235,7 +238,8 @@ def fit(
 
     n_kept = len(x) if kept is None else int(kept.sum())
     every = max(1, n_kept // schedule.batch)  # steps a pass
-    state = _Checkpoint(checkpoint, network, optimizer, scaler, generator, (schedule, seed, kept, x, y))
+    seen = [] if seen is None else seen
+    state = _Checkpoint(checkpoint, network, optimizer, scaler, generator, (schedule, seed, kept, x, y), seen)
     step = first = shown = state.load()
     network.train()
     total = torch.zeros((), device=device)
@@ -262,7 +266,7 @@ def fit(
                 shown = step
                 total.zero_()
                 if watch:
-                    watch(network.eval(), step)
+                    seen.append(watch(network.eval(), step))
                     network.train()
                 if step < n_steps and step % every == 0:
                     state.save(step)
@@ -460,8 +464,8 @@ def _remove(path) -> None:
 class _Checkpoint:
     """The state of one fit in one file, or nothing at all where there is no path."""
 
-    def __init__(self, path, network, optimizer, scaler, generator, identity):
-        self.path = None if path is None else Path(path)
+    def __init__(self, path, network, optimizer, scaler, generator, identity, seen):
+        self.path, self.seen = None if path is None else Path(path), seen
         self.parts = {"network": network, "optimizer": optimizer, "scaler": scaler}
         self.generator = generator
         if self.path:
@@ -485,14 +489,14 @@ class _Checkpoint:
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])
         self.generator.set_state(saved["generator"])
+        self.seen[:] = saved["seen"]
         return saved["step"]
 
     def save(self, step: int) -> None:
         if self.path:
             state = {name: part.state_dict() for name, part in self.parts.items()}
-            _write(
-                self.path, state | {"generator": self.generator.get_state(), "step": step, "identity": self.identity}
-            )
+            state |= {"generator": self.generator.get_state(), "seen": self.seen}
+            _write(self.path, state | {"step": step, "identity": self.identity})
 
     def clear(self) -> None:
         if self.path:
