@@ -12,11 +12,14 @@ its own.
 Source: Shen & Sanghavi, ICML 2019, Section 6.2; the schedule of ``scale="paper"`` is that of the authors' code.
 """
 
+import copy
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 from torch import nn
 
 from . import data, networks, noisy, records, training
@@ -40,6 +43,7 @@ __all__ = [
 
 RECIPE = 1
 
+SCORING = 1000  # above the numbers of the fits: the seeds of augmented scoring are others than theirs
 WATCHED = 5000  # training samples that are looked at after every pass
 
 # No set of labelled colour images ships with the dependencies: the demo is the same code on digits.
@@ -91,6 +95,14 @@ class Config(Checked):
         Whether the logits pass through tanh, as in the authors' network for digits.
     balanced : bool
         Trim within each given class, so that none can vanish.
+    warm : bool
+        Begin each fit at the weights of the one before, in place of new ones.
+    equal : {"steps", "epochs"}
+        What full fits to fewer samples have in common with the baseline: their steps, or their passes.
+    augment_scoring : bool
+        Score the samples shifted and mirrored, as the authors' code does.
+    compiled : bool
+        Train through ``torch.compile``.
     validate : bool
         Test on 5,000 other training images: for choosing a recipe, by baseline and oracle alone.
     seed : int
@@ -115,6 +127,10 @@ class Config(Checked):
     whiten: bool | None = parameter(None, flag(optional=True))
     bounded: bool = parameter(False, flag())
     balanced: bool = parameter(False, flag())
+    warm: bool = parameter(False, flag())
+    equal: str = parameter("steps", one_of("steps", "epochs"))
+    augment_scoring: bool = parameter(False, flag())
+    compiled: bool = parameter(False, flag())
     validate: bool = parameter(False, flag())
     seed: int = parameter(0, whole())
     n: int | None = parameter(None, whole(100, 50_000, optional=True))
@@ -160,11 +176,12 @@ def make_network(config: Config, given: noisy.Task) -> nn.Module:
 def _schedule(c: Config, t: int) -> training.Schedule:
     """How fit number t of a run goes: steps, batch, step sizes."""
     rest = {"batch": c.batch, "lr": c.lr, "momentum": c.momentum, "shape": c.shape}
-    rest |= {"augment": c.augment, "half": c.half}
-    if c.method != "itlm" or t >= c.early:
+    rest |= {"augment": c.augment, "half": c.half, "compiled": c.compiled}
+    if c.method != "itlm" or (t >= c.early and c.equal == "steps"):
         return training.Schedule(epochs=c.epochs, **rest)
     kept = c.n if t == 0 else n_kept(c.n, c.alpha)
-    return training.Schedule(steps=max(1, int(c.early_epochs * kept / c.batch)), **rest)
+    epochs = c.early_epochs if t < c.early else c.epochs
+    return training.Schedule(steps=max(1, int(epochs * kept / c.batch)), **rest)
 
 
 def rounds(
@@ -196,9 +213,11 @@ def rounds(
     c = config.resolved()
     given = given or task(config)
 
-    def fit(kept, t):
+    make, scored = partial(make_network, c, given), itertools.count(start)
+
+    def fit(kept, t, before=None):
         return training.fit(
-            partial(make_network, c, given),
+            partial(copy.deepcopy, before) if c.warm and before is not None else make,
             given.x,
             given.y,
             kept,
@@ -211,7 +230,11 @@ def rounds(
         )
 
     def losses(network):
-        return training.sample_losses(network, given.x, given.y)
+        x = given.x
+        if c.augment_scoring:
+            generator = torch.Generator(x.device).manual_seed(training.derived_seed(c.seed, SCORING + next(scored)))
+            x = torch.cat([training.shift_and_mirror(part, generator) for part in x.split(1000)])
+        return training.sample_losses(network, x, given.y)
 
     if c.method != "itlm":
         kept = noisy.yardstick(c.method, given, c.alpha)
@@ -219,7 +242,7 @@ def rounds(
         yield noisy.only_round(network, losses(network), kept)
         return
     theta = fit(None, 0) if theta is None else theta
-    update = lambda theta, kept, t: fit(kept, t + 1)  # noqa: E731
+    update = lambda theta, kept, t: fit(kept, t + 1, theta)  # noqa: E731
     groups = given.y if c.balanced else None
     for step in iterate(losses, update, theta, c.alpha, c.early - 1 + c.rounds, start=start, groups=groups):
         noisy.warn_of_emptied_classes(given.y, step)

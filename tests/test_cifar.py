@@ -68,6 +68,47 @@ def test_a_recipe_is_chosen_without_the_test_images(monkeypatch):
         assert original not in seen and known[original] == int(y)
 
 
+def test_full_fits_may_have_equal_passes(monkeypatch):
+    fits, fit = [], training.fit
+    monkeypatch.setattr(training, "fit", lambda *a, **k: fits.append(a[4].n_steps(200)) or fit(*a, **k))
+    config = small(alpha=0.5, equal="epochs")
+    list(rounds(config))
+    assert fits == [20, 10, 20] and cifar.visits(config) == 20 * sum(fits)
+
+
+def test_a_warm_fit_begins_where_the_last_one_ended(monkeypatch):
+    begun, fit = [], training.fit
+
+    def looking(make, *others, **named):
+        begun.append([p.detach().clone() for p in make().parameters()])
+        return fit(make, *others, **named)
+
+    monkeypatch.setattr(training, "fit", looking)
+    steps = list(rounds(small(warm=True)))
+    for step, weights in zip(steps, begun[1:], strict=False):
+        assert all(torch.equal(a, b) for a, b in zip(step.theta.parameters(), weights, strict=True))
+
+
+def test_scores_of_augmented_images_differ_and_are_those_of_the_same_seed_and_round():
+    config = small(augment_scoring=True)
+    first, again, plain = (list(rounds(c)) for c in (config, config, small()))
+    assert torch.equal(first[0].losses, again[0].losses) and not torch.equal(first[0].losses, plain[0].losses)
+    (resumed, *_) = rounds(config, start=1, theta=first[1].theta)
+    assert torch.equal(resumed.losses, first[1].losses)
+
+
+def test_the_papers_schedule_runs_as_a_whole_on_fewer_images_and_a_thinner_network(monkeypatch):
+    fits, fit = [], training.fit
+    monkeypatch.setattr(training, "fit", lambda *a, **k: fits.append(a[4]) or fit(*a, **k))
+    config = Config(scale="paper", noise="random", clean=0.6, n=120, width=1, epochs=4.0, early_epochs=1.0, batch=60)
+    *_, last = rounds(config)
+    full = Config(scale="paper", clean=0.6).resolved()
+    assert [schedule.n_steps(120) for schedule in fits] == [2, 1, 1, 1, 8, 8, 8, 8] and last.t == 7
+    assert all(s.augment and s.half and s.shape == "drop" and s.lr == 0.1 and s.momentum == 0 for s in fits)
+    assert (full.n, full.width, full.epochs, full.early_epochs, full.batch) == (50_000, 10, 80, 20, 256)
+    assert training.Schedule(epochs=full.epochs, batch=256).n_steps(50_000) == 15_625
+
+
 def test_one_early_round_and_one_full_are_the_papers_one_step():
     steps = list(rounds(small(early=1, rounds=1)))
     assert [step.t for step in steps] == [0, 1]

@@ -438,13 +438,35 @@ def test_a_fit_that_diverged_has_not_saved_what_it_diverged_to(tmp_path):
     assert same(fit(*arguments, seed=7, checkpoint=file), fit(*arguments, seed=7))
 
 
+# half precision and compilation
+
+
+def apart(a, b):
+    """How far two fits are from each other, relative to how far training went."""
+    flat = lambda network: torch.cat([p.detach().flatten() for p in network.parameters()])  # noqa: E731
+    start = flat(fit(LITTLE, *made_up(), None, Schedule(steps=0, batch=20), seed=7))
+    return float((flat(a) - flat(b)).norm() / (flat(b) - start).norm())
+
+
+@pytest.mark.parametrize(("fields", "limit"), [({"half": True}, 0.05), ({"compiled": True}, 1e-4)])
+def test_half_precision_and_compiling_change_a_fit_by_rounding_alone(fields, limit, monkeypatch):
+    compiled, compiling = [], torch.compile
+    monkeypatch.setattr(torch, "compile", lambda m: compiled.append(m) or compiling(m, backend="eager"))
+    shape = {"steps": 20, "batch": 20, "lr": 0.05}
+    plain, other = (fit(LITTLE, *made_up(), None, Schedule(**shape, **more), seed=7) for more in ({}, fields))
+    assert apart(other, plain) < limit and len(compiled) == ("compiled" in fields)
+    assert "half" not in fields or not same(plain, other)
+    assert next(other.parameters()).dtype == torch.float32
+    assert isinstance(other, LeNet)  # not what torch.compile wraps it in: checkpoints fit with and without
+
+
 # augmentation
 
 
 def test_augmented_images_are_shifted_by_up_to_four_pixels_and_mirrored_half_of_the_time():
     n, shape = 1500, (3, 9, 11)
     x = torch.arange(n * 3 * 9 * 11, dtype=torch.float64).view(n, *shape)  # no two pixels are alike
-    draw = lambda: training._shift_and_mirror(x, torch.Generator().manual_seed(0))  # noqa: E731
+    draw = lambda: training.shift_and_mirror(x, torch.Generator().manual_seed(0))  # noqa: E731
     shifted = draw()
     assert shifted.shape == x.shape and shifted.dtype == x.dtype
     assert torch.equal(shifted, draw())
