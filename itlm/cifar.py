@@ -48,17 +48,18 @@ WATCHED = 5000  # training samples that are looked at after every pass
 
 # No set of labelled colour images ships with the dependencies: the demo is the same code on digits.
 SCALES = {
-    "demo": {"dataset": "mnist5k", "network": "small", "width": 16, "stem": 2, "normalisation": "batch",
-             "whiten": False, "n": 3000, "early": 3, "early_epochs": 4.0, "epochs": 20.0, "rounds": 1,
-             "batch": 100, "lr": 0.1, "momentum": 0.9, "shape": "one_cycle", "augment": False, "half": False},
-    "cpu": {"dataset": "cifar10",
-            "network": "small", "width": 32, "stem": 2, "normalisation": "batch", "whiten": False, "n": 25_000,
-            "early": 3, "early_epochs": 10.0, "epochs": 40.0, "rounds": 1,
-            "batch": 100, "lr": 0.1, "momentum": 0.9, "shape": "one_cycle", "augment": False, "half": True},
-    "paper": {"dataset": "cifar10",
-              "network": "wide", "width": 10, "stem": 1, "normalisation": "batch", "whiten": False, "n": 50_000,
-              "early": 4, "early_epochs": 20.0, "epochs": 80.0, "rounds": 4,
-              "batch": 256, "lr": 0.1, "momentum": 0.0, "shape": "drop", "augment": True, "half": True},
+    "demo": {"dataset": "mnist5k", "n": 3000,
+             "network": "small", "width": 16, "stem": 2, "normalisation": "batch", "whiten": False,
+             "early": 3, "early_epochs": 4.0, "epochs": 16.0, "rounds": 1, "batch": 100,
+             "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "shape": "one_cycle", "augment": False, "half": False},
+    "cpu": {"dataset": "cifar10", "n": 25_000,
+            "network": "small", "width": 32, "stem": 2, "normalisation": "batch", "whiten": False,
+            "early": 3, "early_epochs": 10.0, "epochs": 40.0, "rounds": 1, "batch": 100,
+            "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "shape": "one_cycle", "augment": False, "half": True},
+    "paper": {"dataset": "cifar10", "n": 50_000,
+              "network": "wide", "width": 10, "stem": 1, "normalisation": "batch", "whiten": False,
+              "early": 4, "early_epochs": 20.0, "epochs": 80.0, "rounds": 4, "batch": 256,
+              "lr": 0.1, "momentum": 0.0, "weight_decay": 0.0, "shape": "drop", "augment": True, "half": True},
 }  # fmt: skip
 
 
@@ -107,10 +108,10 @@ class Config(Checked):
         Test on 5,000 other training images: for choosing a recipe, by baseline and oracle alone.
     seed : int
         Of the subset, the errors, the weights and the batches.
-    n, early, early_epochs, epochs, rounds, batch, lr, momentum, shape, augment, half
+    n, early, early_epochs, epochs, rounds, batch, lr, momentum, weight_decay, shape, augment, half
         Training images; rounds stopped early, and passes over the kept samples in each; passes over all n in every
         other fit (the same steps whatever is kept), and how many of these follow; samples a step; step size, momentum,
-        and shape of the step size over a fit, see `itlm.training.Schedule`; shifts and mirror images; half
+        weight decay and shape of the step size over a fit, see `itlm.training.Schedule`; shifts and mirror images; half
         precision on a CPU too.
     """
 
@@ -141,6 +142,7 @@ class Config(Checked):
     batch: int | None = parameter(None, whole(1, 10_000, optional=True))
     lr: float | None = parameter(None, real(0, 10, above_low=True, optional=True))
     momentum: float | None = parameter(None, real(0, 0.99, optional=True))
+    weight_decay: float | None = parameter(None, real(0, 1, optional=True))
     shape: str | None = parameter(None, one_of("constant", "drop", "one_cycle", optional=True))
     augment: bool | None = parameter(None, flag(optional=True))
     half: bool | None = parameter(None, flag(optional=True))
@@ -176,7 +178,7 @@ def make_network(config: Config, given: noisy.Task) -> nn.Module:
 def _schedule(c: Config, t: int) -> training.Schedule:
     """How fit number t of a run goes: steps, batch, step sizes."""
     rest = {"batch": c.batch, "lr": c.lr, "momentum": c.momentum, "shape": c.shape}
-    rest |= {"augment": c.augment, "half": c.half, "compiled": c.compiled}
+    rest |= {"weight_decay": c.weight_decay, "augment": c.augment, "half": c.half, "compiled": c.compiled}
     if c.method != "itlm" or (t >= c.early and c.equal == "steps"):
         return training.Schedule(epochs=c.epochs, **rest)
     kept = c.n if t == 0 else n_kept(c.n, c.alpha)
