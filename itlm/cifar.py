@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import data, networks, noisy, records, training
+from . import data, networks, noisy, peers, records, training
 from .config import Config as Checked
 from .config import alpha_of, flag, one_of, parameter, real, whole
 from .trimming import Round, iterate, n_kept
@@ -79,9 +79,10 @@ class Config(Checked):
         Fraction of right labels (alpha* in the paper).
     alpha : float in (0, 1] or None
         Fraction kept (alpha in Algorithm 1). None: five points less than clean, as in the paper.
-    method : {"itlm", "baseline", "oracle", "centroid"}
+    method : {"itlm", "baseline", "oracle", "centroid", "gce", "self_paced", "co_teaching", "confident"}
         What chooses the samples. The baseline trains on everything, in full, and is looked at after every pass. The
-        paper's "1-step" column is ITLM with ``early=1, rounds=1``.
+        paper's "1-step" column is ITLM with ``early=1, rounds=1``. The last four are other authors' methods, see
+        `itlm.peers`.
     network : {"small", "wide"} or None
         `itlm.networks.SmallNet`, or a WideResNet of 16 layers.
     width : int or None
@@ -120,7 +121,7 @@ class Config(Checked):
     noise: str = parameter("systematic", one_of("systematic", "random"))
     clean: float = parameter(0.6, real(0, 1))
     alpha: float | None = parameter(None, real(0, 1, above_low=True, optional=True))
-    method: str = parameter("itlm", one_of("itlm", "baseline", "oracle", "centroid"))
+    method: str = parameter("itlm", one_of("itlm", "baseline", "oracle", "centroid", *peers.METHODS))
     network: str | None = parameter(None, one_of("small", "wide", optional=True))
     width: int | None = parameter(None, whole(1, 1000, optional=True))
     stem: int | None = parameter(None, whole(1, 2, optional=True))
@@ -239,8 +240,12 @@ def rounds(
         return training.sample_losses(network, x, given.y)
 
     if c.method != "itlm":
-        kept = noisy.yardstick(c.method, given, c.alpha)
-        network = fit(kept, 0)
+        if c.method in peers.METHODS:
+            seed = training.derived_seed(c.seed, 0)
+            network, kept = peers.METHODS[c.method](make, given.x, given.y, c.alpha, _schedule(c, 0), seed, c.method)
+        else:
+            kept = noisy.yardstick(c.method, given, c.alpha)
+            network = fit(kept, 0)
         yield noisy.only_round(network, losses(network), kept)
         return
     theta = fit(None, 0) if theta is None else theta
@@ -281,7 +286,7 @@ def visits(config: Config, fits: int | None = None) -> float:
     c = config.resolved()
     if fits is None:
         fits = c.early + c.rounds if c.method == "itlm" else 1
-    return float(sum(_schedule(c, t).n_steps(c.n) * c.batch for t in range(fits)))
+    return peers.FITS.get(c.method, 1) * float(sum(_schedule(c, t).n_steps(c.n) * c.batch for t in range(fits)))
 
 
 def digest(config: Config) -> str:

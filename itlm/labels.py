@@ -246,8 +246,7 @@ def visits(config: Config, fits: int | None = None) -> float:
     """Count the sample visits of a run, or of its first fits."""
     c = config.resolved()
     if c.method != "itlm":
-        fits = {"co_teaching": 2, "confident": peers.FOLDS + 1}.get(c.method, 1)
-        return float(fits * _schedule(c, 0, c.n).n_steps(c.n) * c.batch)
+        return float(peers.FITS.get(c.method, 1) * _schedule(c, 0, c.n).n_steps(c.n) * c.batch)
     seen = [c.n, *[n_kept(c.n, c.alpha)] * c.rounds]
     return float(
         sum(_schedule(c, t, seen[t]).n_steps(c.n) * c.batch for t in range(len(seen) if fits is None else fits))

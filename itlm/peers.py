@@ -17,7 +17,7 @@ from torch import nn
 from . import training
 from .trimming import trim
 
-__all__ = ["METHODS", "Missing", "co_teaching", "confident", "generalized", "self_paced"]
+__all__ = ["FITS", "METHODS", "Missing", "co_teaching", "confident", "generalized", "self_paced"]
 
 BURN_IN = 0.2  # part of the steps in which everything counts
 FOLDS = 5  # of the cross-validation that confident learning's probabilities come from
@@ -195,4 +195,5 @@ def confident(make_network: Callable, x, y, alpha: float, schedule, seed: int, n
     return training.fit(make_network, x, y, kept, schedule, seed=seed, note=note), kept
 
 
+FITS = {"gce": 1, "self_paced": 1, "co_teaching": 2, "confident": FOLDS + 1}  # what each costs
 METHODS = {"gce": generalized, "self_paced": self_paced, "co_teaching": co_teaching, "confident": confident}

@@ -114,7 +114,7 @@ def test_one_early_round_and_one_full_are_the_papers_one_step():
     assert [step.t for step in steps] == [0, 1]
 
 
-@pytest.mark.parametrize("method", ["itlm", "baseline", "oracle", "centroid"])
+@pytest.mark.parametrize("method", ["itlm", "baseline", "oracle", "centroid", "self_paced", "co_teaching"])
 def test_the_cost_of_a_run_is_known_beforehand(method):
     config = small(method=method)
     *_, last = (value for _, name, value in run(config).rows if name == "visits")
