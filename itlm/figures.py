@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 __all__ = [
     "style",
     "label_ends",
+    "band",
     "log_ticks",
     "image_grid",
     "mosaics",
@@ -104,6 +105,21 @@ def label_ends(ax, *, gap: float = 0.06) -> None:
             va="center",
             annotation_clip=False,
         )
+
+
+def band(ax, table, **line) -> None:
+    """Draw a mean over seeds as a line, and from the smallest to the largest seed as a band.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    table : pandas.DataFrame
+        A row for each point of the horizontal axis, a column for each seed, as from `itlm.records.by_round`.
+    line
+        For ``ax.plot``: ``color`` and ``label``, above all.
+    """
+    ax.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=line["color"], alpha=0.15, lw=0)
+    ax.plot(table.index, table.mean(axis=1), **line)
 
 
 def log_ticks(axis) -> None:

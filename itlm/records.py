@@ -35,6 +35,7 @@ __all__ = [
     "results",
     "everything",
     "arrays",
+    "by_round",
     "series",
 ]
 
@@ -354,11 +355,25 @@ def series(tables, config, metric: str, at: int | str = "last"):
     pandas.Series
         Values by seed, ascending; empty where nothing is recorded. Seeds kept for choosing are left out.
     """
+    found = by_round(tables, config, metric)
+    found = found.ffill().tail(1) if at == "last" else found[found.index == at]
+    return found.melt().set_index("seed").value.dropna().sort_index()
+
+
+def by_round(tables, config, metric: str):
+    """Look up what was recorded of a configuration, round by round and seed by seed.
+
+    The parameters are those of `series`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each round, a column for each seed; empty where nothing is recorded.
+    """
     values, runs = tables[1], _runs_of(tables[0], config)
     runs = runs[runs.seed < CHOOSING]
-    mine = values[(values.metric == metric) & values.key.isin(runs.key)]
-    mine = mine.loc[mine.groupby("key")["round"].idxmax()] if at == "last" else mine[mine["round"] == at]
-    return mine.merge(runs[["key", "seed"]], on="key").set_index("seed").value.sort_index()
+    mine = values[(values.metric == metric) & values.key.isin(runs.key)].merge(runs[["key", "seed"]], on="key")
+    return mine.pivot(index="round", columns="seed", values="value")
 
 
 def _runs_of(runs, config):

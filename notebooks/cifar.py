@@ -1,0 +1,294 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Wrong labels on colour images
+#
+# **Claim: Table 1, the CIFAR-10 half, and Table 2** {cite:p}`shen2019`. A large network ends by learning wrong labels
+# by heart. So the first rounds of ITLM are *stopped early*, while [good samples are ahead](observation); only the last
+# ones are trained in full, on what was kept. With systematic errors and 60 % right labels the paper prints 62.0 % for
+# training on everything, 81.0 % for ITLM and 90.1 % for an oracle.
+#
+# At the end of this page you will have run the method with early rounds on digits, and know how much of the tables
+# holds at the scale that CPUs allow, and what the paper's own scale would cost.
+
+# %% tags=["skip-execution", "hide-cell"]
+# Colab only: installs the library this page imports.
+# %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
+
+# %% tags=["parameters"]
+scale: str = "demo"  # "demo": digits, offline; "cpu": half of CIFAR-10, a small network; "paper": for a GPU
+dataset: str | None = None  # "cifar10", "mnist5k" (digits, framed and in colour), or None: as the scale has it
+noise: str = "systematic"  # kind of errors: "systematic" (class a becomes a + 1), "random" or "confusable"
+clean: float = 0.6  # fraction of right labels (alpha* in the paper), in [0, 1]
+alpha: float | None = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
+method: str = "itlm"  # "itlm", "baseline", "oracle", "centroid", "gce", "self_paced", "co_teaching", "confident"
+network: str | None = None  # "small", or "wide" for a WideResNet of 16 layers; None: as the scale has it
+width: int | None = None  # channels of the small network, or 10 for WideResNet-16-10, 1 to 1000
+stem: int | None = None  # stride of the small network's first convolution, 1 or 2
+normalisation: str | None = None  # of the small network, "batch" or "none"
+whiten: bool | None = None  # whether the small network begins with whitening filters
+bounded: bool = False  # whether the logits pass through tanh, as in the authors' network for digits
+balanced: bool = False  # whether to trim within each given class, so that none can vanish
+warm: bool = False  # whether a fit begins at the weights of the one before
+equal: str = "steps"  # what full fits to fewer samples share with the baseline: "steps" or "epochs"
+augment_scoring: bool = False  # whether samples are shifted and mirrored when scored
+compiled: bool = False  # whether to train through torch.compile
+validate: bool = False  # whether to test on 5,000 other training images, for choosing a recipe
+seed: int = 0  # of the subset, the errors, the weights and the batches, 0 or more
+n: int | None = None  # training images, 100 to 50000; None: as the scale has it, like the fields below
+early: int | None = None  # rounds stopped early, 1 to 50
+early_epochs: float | None = None  # their passes over the kept samples, up to 1000
+epochs: float | None = None  # passes over all n images in every full fit, up to 1000
+rounds: int | None = None  # full rounds after the early ones, 0 to 50
+batch: int | None = None  # samples a gradient step, from 1
+lr: float | None = None  # largest step size of SGD, in (0, 10]
+momentum: float | None = None  # of SGD, in [0, 0.99]
+weight_decay: float | None = None  # of SGD, in [0, 1]
+shape: str | None = None  # step size over a fit: "constant", "drop" or "one_cycle"
+augment: bool | None = None  # whether to shift and mirror the training images
+half: bool | None = None  # whether to train in half precision on a CPU too
+
+# %% tags=["hide-input"]
+import time
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import HTML
+
+from itlm import cifar, corruption, figures, networks, verdicts
+from itlm.figures import BASELINE, CLEAN, ITLM, ORACLE
+from itlm.records import CHOOSING, by_round, results, series
+
+figures.style()
+config = cifar.Config.from_notebook(globals())
+this = config.resolved()
+
+# %% [markdown]
+# ## The rounds
+#
+# No labelled colour images ship with the libraries that this page needs, so that here the experiment runs on digits,
+# framed to 32 x 32 pixels, in three equal colours. All else is as on CIFAR-10: a few passes in each early round, then
+# one fit as long as the baseline's, each from new weights.
+
+
+# %%
+def follow(config):
+    """Run one method; what was measured, round by round."""
+    began, steps = time.perf_counter(), []
+    for step in cifar.rounds(config, given):
+        steps.append(cifar.measure(step, given, config))
+    print(f"{config.method}: {len(steps)} round(s), {time.perf_counter() - began:.0f} s")
+    return pd.DataFrame(steps).rename_axis("round")
+
+
+given = cifar.task(config)
+print(
+    f"{this.dataset}: {this.n} images, {100 * given.rate:.1f} % of the labels wrong ({this.noise}), alpha {this.alpha}"
+)
+ran = {name: follow(replace(config, method=name)) for name in dict.fromkeys((this.method, "baseline", "oracle"))}
+shown = pd.concat(ran, names=["method"])
+shown[["test_accuracy", "precision", "recall", "visits"]].round(1)
+
+# %% [markdown]
+# *Accuracy on test images, precision and recall of the selection, in percent; sample visits of all fits so far. The
+# baseline keeps everything.*
+
+# %% tags=["hide-input"]
+fig, ax = plt.subplots()
+table = ran[this.method]
+ax.plot(table.index, table.test_accuracy, "o-", color=ITLM, label=f"{'ITLM' if this.method == 'itlm' else this.method}")
+ax.plot(table.index, table.precision, "s-", color=CLEAN, label="precision")
+for name, colour in (("baseline", BASELINE), ("oracle", ORACLE)):
+    level = ran[name].test_accuracy.iloc[-1]
+    ax.plot([0, max(1, len(table) - 1)], [level, level], color=colour, lw=1.5, ls="--", label=name)
+ax.set(xlabel="round", ylabel="test accuracy, and precision (%)", xticks=table.index)
+figures.label_ends(ax)
+plt.show()
+
+# %% [markdown]
+# *Green: test accuracy after each round; only the last is trained in full. Blue: the share of right labels among the
+# samples kept. Dashed: training on everything, and on the clean samples alone, both in full.*
+#
+# ## The scale, and how it was chosen
+#
+# The paper's network, WideResNet-16-10 {cite:p}`zagoruyko2016`, is beyond CPUs. Ours has five convolutions. It and its
+# training were chosen by a study of the *baseline and the oracle alone*, on 5,000 training images held out, with a seed
+# kept for that (systematic errors, 60 % right labels). What was asked: a baseline that visibly learns its wrong labels,
+# and an oracle that is as good as can be had per second.
+
+# %% tags=["hide-input"]
+recorded = results("cifar.runs"), results("cifar")
+FIELDS = ["width", "stem", "normalisation", "whiten", "lr", "weight_decay", "augment", "epochs"]
+study = recorded[0][recorded[0].validate & (recorded[0].seed >= CHOOSING) & (recorded[0].status == "ok")]
+at_end = recorded[1][recorded[1]["round"] == 0].pivot(index="key", columns="metric", values="value")
+study = study.join(at_end, on="key").pivot(index=FIELDS, columns="method", values=["test_accuracy", "seconds"])
+tried = study.test_accuracy.assign(seconds=study.seconds.oracle).sort_values("oracle", ascending=False)
+preset = cifar.SCALES["cpu"]
+tried["chosen"] = ["yes" if all(v == preset[f] for f, v in zip(FIELDS, at, strict=True)) else "" for at in tried.index]
+HTML(tried.reset_index().round(1).to_html(index=False, classes="sortable", border=0))
+
+# %% [markdown]
+# *Accuracy on held-out images in percent, and the seconds of the oracle's run on one core, with another run beside it.*
+#
+# ## Table 1 on CIFAR-10
+
+# %% tags=["hide-input"]
+paper = results("paper/table1")
+
+
+def recorded_of(noise, share, method, metric="test_accuracy", at="last", **more):
+    """Values by seed at CPU scale."""
+    setting = cifar.Config(scale="cpu", noise=noise, clean=share, method=method, **more)
+    return series(recorded, setting.resolved(), metric, at)
+
+
+cells, judged, gains, purities = [], [], [], []
+for row in paper[paper.dataset == "cifar10"].itertuples():
+    share = row.clean_percent / 100
+    found = {name: recorded_of(row.noise, share, name) for name in ("baseline", "itlm", "oracle")}
+    cell = {"errors": row.noise, "clean": f"{row.clean_percent} %"}
+    for name, values in found.items():
+        ours = verdicts.mean_interval(values) if len(values) else "not run"
+        cell[name] = f"{getattr(row, name):.1f} | {ours}"
+    both = found["baseline"].index.intersection(found["itlm"].index)
+    evidence = verdicts.evidence(found["baseline"][both], found["itlm"][both]) if len(both) else None
+    cell["n"] = len(both)
+    if evidence:
+        pure = recorded_of(row.noise, share, "itlm", "precision").mean()
+        cell |= {"gain": f"{evidence.difference:+.1f}", "purity": f"{pure:.0f} %"}
+        gains.append(evidence.difference)
+        purities.append(pure - row.clean_percent)
+    cell["verdict"] = verdicts.verdict(evidence, row.baseline, row.itlm, paper_size=False)
+    judged.append((f"{row.noise} {row.clean_percent} %", cell["verdict"]))
+    cells.append(cell)
+HTML(pd.DataFrame(cells).fillna("").to_html(index=False, classes="sortable", border=0))
+
+# %% [markdown]
+# *Test accuracy in percent, "paper | ours ± 95 % interval" over n seeds; the mean gain of ITLM over the baseline, in
+# points; purity: the share of right labels among the samples kept at the end. The verdict is that of
+# [the scorecard](scorecard): at this scale nothing can be more than "direction".*
+
+# %% tags=["hide-input"]
+against = [f"{setting} ({said})" for setting, said in judged if said in ("not reproduced", "undecided")]
+print("Not reproduced, or undecided:", ", ".join(against) if against else "none of what was run")
+if gains:
+    print(f"Mean gain over {len(gains)} settings: {np.mean(gains):+.1f} points; "
+          f"purity above the clean fraction by {np.mean(purities):+.1f} points")  # fmt: skip
+
+# %% tags=["hide-input"]
+fig, ax = plt.subplots()
+for (kind, share), colour in {("systematic", 0.6): figures.OTHER[0], ("random", 0.5): CLEAN}.items():
+    table = by_round(recorded, cifar.Config(scale="cpu", noise=kind, clean=share).resolved(), "precision")
+    figures.band(ax, table, color=colour, label=f"{kind}\n{100 * share:.0f} %", marker="o")
+    ax.axhline(100 * share, color=colour, lw=1, ls=":")
+ax.set(xlabel="round", ylabel="right labels among those kept (%)")
+ax.xaxis.get_major_locator().set_params(integer=True)
+figures.label_ends(ax, gap=0.14)
+plt.show()
+
+# %% [markdown]
+# *CIFAR-10: the share of right labels among the kept samples, by round; dotted, what keeping at random would give.
+# Lines: means over the seeds; bands: smallest and largest.*
+#
+# ## Table 2, and a trap
+#
+# Table 2 sets ITLM's accuracies beside those that other authors report for their own methods. Neither the networks nor
+# the accuracies on right labels are the same, nor what is needed beside the noisy data:
+
+# %% tags=["hide-input"]
+others = results("paper/table2").assign(source="its authors")
+others.loc[others.method == "ITLM", "source"] = "Shen & Sanghavi"
+ours = []
+names = {"ITLM": "itlm", "baseline": "baseline", "oracle": "oracle", "self-paced": "self_paced"}
+for percent in (60, 20):
+    for name, method in names.items():
+        values = recorded_of("random", percent / 100, method)
+        if len(values):
+            ours.append([name, percent, verdicts.mean_interval(values), "", 0, f"here, {len(values)} seed(s)"])
+ours = pd.DataFrame(ours, columns=others.columns)
+both = pd.concat([others, ours]).sort_values("clean_percent", ascending=False, kind="stable")
+both.columns = ["method", "clean (%)", "accuracy (%)", "on right labels (%)", "extra clean samples", "reported by"]
+HTML(both.to_html(index=False, classes="sortable", border=0))
+
+# %% [markdown]
+# *Accuracy on CIFAR-10 with random errors. PD: predefined curriculum, DD: data-driven. "Self-paced" is the rule of
+# MentorNet PD in our harness, with the same network, steps and seeds as the others of ours.*
+#
+# The trap: some authors draw a bad label from *all* classes, the true one included. Of ten classes one in ten is then
+# right by chance, and "40 % noise" has fewer wrong labels than another author's. Errors in 10,000 labels of ten
+# classes, counted:
+
+# %% tags=["hide-input"]
+random = np.random.default_rng(this.seed)
+labels = np.arange(10_000) % 10
+rates = []
+for said in (20, 40, 80):
+    wrong = corruption.random_labels(labels, 1 - said / 100, 10, random).rate
+    redrawn = np.where(
+        random.permutation(len(labels)) < said / 100 * len(labels), random.integers(0, 10, len(labels)), labels
+    )
+    rates.append({"said": f"{said} %", "drawn from the wrong labels": f"{100 * wrong:.1f} %",
+                  "drawn from all labels": f"{100 * (redrawn != labels).mean():.1f} %"})  # fmt: skip
+HTML(pd.DataFrame(rates).to_html(index=False, border=0))
+
+# %% [markdown]
+# *Effective rates of wrong labels under two readings of the same sentence. Here a bad label is always wrong, and the
+# effective rate is recorded with every run.*
+#
+# ## What the paper's scale costs
+#
+# `scale="paper"` is there, and was never run: it asks for a GPU. One gradient step of its network on this machine, with
+# few images, gives its cost on a CPU; what a GPU takes we could not measure.
+
+# %%
+full = cifar.Config(scale="paper").resolved()
+network, few = networks.WideResNet(width=full.width), 16
+x, y = torch.randn(few, 3, 32, 32), torch.randint(0, 10, (few,))
+
+
+def one_step():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = torch.nn.functional.cross_entropy(network(x), y)
+    loss.backward()
+
+
+one_step()
+began = time.perf_counter()
+one_step()
+speed = few / (time.perf_counter() - began)
+images = {name: cifar.visits(replace(full, method=name)) for name in ("baseline", "itlm", "oracle")}
+print(f"{speed:.0f} images a second")
+for name, visits in images.items():
+    print(f"{name}: {visits / 1e6:.1f} million images, {visits / speed / 3600:,.0f} hours")
+
+# %% [markdown]
+# ## What remains open
+#
+# * The paper's scale. The small network learns less, memorises sooner, and sees half of the images; the size of a gain
+#   here says nothing about the size there.
+# * What each ingredient is for: early stopping, new weights, equal steps. See [the open questions](open_questions).
+
+# %% tags=["hide-input"]
+changed = {name: value for name, value in config.changed().items() if name != "seed"}
+if changed:
+    print(f"Changed from the preset: {changed}. Nothing is claimed of it.")
+else:
+    gained = ran["itlm"].test_accuracy.iloc[-1] - ran["baseline"].test_accuracy.iloc[-1]
+    purity = ran["itlm"].precision.iloc[-1]
+    assert gained > 5, f"ITLM gained {gained:.1f} points over training on everything, less than 5"
+    assert purity > 100 * (1 - given.rate) + 15, "the selection is hardly better than chance"
+    print(f"As claimed: {gained:+.1f} points over training on everything, {purity:.0f} % of the kept labels right.")
