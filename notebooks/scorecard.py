@@ -36,9 +36,11 @@ from itlm.records import results
 
 PAGES = [
     "algorithm",
+    "cifar",
     "convergence",
     "gan",
     "labels",
+    "observation",
     "one_step",
     "synthetic",
     "trimmed_loss",

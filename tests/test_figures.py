@@ -1,6 +1,7 @@
 """How the book draws: labels where the lines end, plain numbers on short logarithmic axes."""
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 
 from itlm import figures
@@ -32,6 +33,15 @@ def test_a_line_with_room_has_its_label_where_it_ends(ax):
     ax.set_ylim(0, 100)
     figures.label_ends(ax)
     assert ax.texts[0].xyann[1] == pytest.approx(0.4)
+
+
+def test_a_band_reaches_from_the_smallest_seed_to_the_largest_around_the_mean(ax):
+    table = pd.DataFrame({0: [1.0, 2.0], 1: [3.0, 7.0]}, index=[5, 6])
+    figures.band(ax, table, color=figures.CLEAN, label="clean")
+    (line,), (band,) = ax.get_lines(), ax.collections
+    assert line.get_xydata().tolist() == [[5, 2], [6, 4.5]] and line.get_label() == "clean"
+    corners = {tuple(point) for point in band.get_paths()[0].vertices.tolist()}
+    assert corners == {(5, 1), (5, 3), (6, 2), (6, 7)}
 
 
 def test_a_short_logarithmic_axis_has_plain_numbers(ax):

@@ -112,6 +112,19 @@ def test_a_field_added_later_counts_as_recorded_at_its_default():
     assert len(records.series((both, values), config, "test_accuracy")) == 3
 
 
+def test_rounds_and_seeds_make_a_table_and_a_runs_last_round_is_its_own():
+    runs, values = recorded(*runs_of())
+    config, *_ = runs_of()
+    values = values[~((values.key == values.key.iloc[0]) & (values["round"] > 0))]  # as if the first run had no updates
+    table = records.by_round((runs, values), config, "test_accuracy")
+    assert table.columns.tolist() == [0, 1, 2] and table[0].notna().tolist() == [True] + [False] * (len(table) - 1)
+    last = records.series((runs, values), config, "test_accuracy")
+    assert last.tolist() == [table[0].iloc[0], table[1].iloc[-1], table[2].iloc[-1]]
+    assert records.series((runs, values), config, "test_accuracy", 1).index.tolist() == [1, 2]
+    assert records.series((runs, values), config, "test_accuracy", 99).empty
+    assert records.by_round((runs, values), config, "unheard of").empty
+
+
 def test_a_seed_kept_for_choosing_is_no_result():
     runs, values = recorded(*runs_of())
     config, *_ = runs_of()
