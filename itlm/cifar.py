@@ -51,15 +51,15 @@ SCALES = {
     "demo": {"dataset": "mnist5k", "n": 3000,
              "network": "small", "width": 16, "stem": 2, "normalisation": "batch", "whiten": False,
              "early": 3, "early_epochs": 4.0, "epochs": 16.0, "rounds": 1, "batch": 100,
-             "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "shape": "one_cycle", "augment": False, "half": False},
+             "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "shape": "one_cycle", "augment": "none", "half": False},
     "cpu": {"dataset": "cifar10", "n": 25_000,
             "network": "small", "width": 32, "stem": 2, "normalisation": "batch", "whiten": False,
             "early": 3, "early_epochs": 10.0, "epochs": 40.0, "rounds": 1, "batch": 100,
-            "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "shape": "one_cycle", "augment": False, "half": True},
+            "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "shape": "one_cycle", "augment": "none", "half": True},
     "paper": {"dataset": "cifar10", "n": 50_000,
               "network": "wide", "width": 10, "stem": 1, "normalisation": "batch", "whiten": False,
               "early": 4, "early_epochs": 20.0, "epochs": 80.0, "rounds": 4, "batch": 256,
-              "lr": 0.1, "momentum": 0.0, "weight_decay": 0.0, "shape": "drop", "augment": True, "half": True},
+              "lr": 0.1, "momentum": 0.0, "weight_decay": 0.0, "shape": "drop", "augment": "shift", "half": True},
 }  # fmt: skip
 
 
@@ -102,7 +102,7 @@ class Config(Checked):
     equal : {"steps", "epochs"}
         What full fits to fewer samples have in common with the baseline: their steps, or their passes.
     augment_scoring : bool
-        Score the samples shifted and mirrored, as the authors' code does.
+        Score the samples as they are augmented, as the authors' code does.
     compiled : bool
         Train through ``torch.compile``.
     validate : bool
@@ -112,7 +112,7 @@ class Config(Checked):
     n, early, early_epochs, epochs, rounds, batch, lr, momentum, weight_decay, shape, augment, half
         Training images; rounds stopped early, and passes over the kept samples in each; passes over all n in every
         other fit (the same steps whatever is kept), and how many of these follow; samples a step; step size, momentum,
-        weight decay and shape of the step size over a fit, see `itlm.training.Schedule`; shifts and mirror images; half
+        weight decay and shape of the step size over a fit, see `itlm.training.Schedule`; augmentation; half
         precision on a CPU too.
     """
 
@@ -145,7 +145,7 @@ class Config(Checked):
     momentum: float | None = parameter(None, real(0, 0.99, optional=True))
     weight_decay: float | None = parameter(None, real(0, 1, optional=True))
     shape: str | None = parameter(None, one_of("constant", "drop", "one_cycle", optional=True))
-    augment: bool | None = parameter(None, flag(optional=True))
+    augment: str | None = parameter(None, one_of(*training.AUGMENT, optional=True))
     half: bool | None = parameter(None, flag(optional=True))
 
     def resolved(self) -> "Config":
@@ -236,7 +236,7 @@ def rounds(
         x = given.x
         if c.augment_scoring:
             generator = torch.Generator(x.device).manual_seed(training.derived_seed(c.seed, SCORING + next(scored)))
-            x = torch.cat([training.shift_and_mirror(part, generator) for part in x.split(1000)])
+            x = torch.cat([training.augmented(part, c.augment, generator) for part in x.split(1000)])
         return training.sample_losses(network, x, given.y)
 
     if c.method != "itlm":

@@ -56,7 +56,7 @@ lr: float | None = None  # largest step size of SGD, in (0, 10]
 momentum: float | None = None  # of SGD, in [0, 0.99]
 weight_decay: float | None = None  # of SGD, in [0, 1]
 shape: str | None = None  # step size over a fit: "constant", "drop" or "one_cycle"
-augment: bool | None = None  # whether to shift and mirror the training images
+augment: str | None = None  # of the training images: "none", "mirror", or "shift" for both
 half: bool | None = None  # whether to train in half precision on a CPU too
 
 # %% tags=["hide-input"]

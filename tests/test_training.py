@@ -62,6 +62,7 @@ def same(a, b):
         ({"steps": 1, "weight_decay": -1}, "weight_decay must be at least 0, got -1"),
         ({"steps": 1, "momentum": 1}, r"momentum must be in \[0, 1\), got 1"),
         ({"steps": 1, "momentum": -0.1}, r"momentum must be in \[0, 1\), got -0.1"),
+        ({"steps": 1, "augment": True}, "augment must be one of none, mirror, shift, got True"),
         ({"steps": 1, "shape": "cosine"}, "shape must be one of constant, drop, one_cycle, got 'cosine'"),
     ],
 )
@@ -193,7 +194,7 @@ def test_what_is_not_kept_has_no_influence(digits):
 
 
 def test_the_seed_decides_the_weights_and_no_global_generator_is_touched(digits):
-    schedule = Schedule(epochs=1, batch=20, augment=True)
+    schedule = Schedule(epochs=1, batch=20, augment="shift")
     states = lambda: (torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate())  # noqa: E731
     before = states()
     first = fit(LITTLE, *digits, None, schedule, seed=1)
@@ -206,7 +207,7 @@ def test_the_seed_decides_the_weights_and_no_global_generator_is_touched(digits)
 
 def test_a_fit_leaves_its_data_alone_and_ends_in_eval_mode(digits):
     x, y = (part.clone() for part in digits)
-    network = fit(LITTLE, *digits, some(), Schedule(epochs=1, batch=20, augment=True), seed=0)
+    network = fit(LITTLE, *digits, some(), Schedule(epochs=1, batch=20, augment="shift"), seed=0)
     assert not network.training
     assert torch.equal(x, digits[0]) and torch.equal(y, digits[1]) and digits[0].is_contiguous()
 
@@ -334,7 +335,7 @@ def test_a_selection_that_is_no_mask_of_the_samples_is_named(digits, kept):
 
 # fit: checkpoints
 
-FIVE_PASSES = Schedule(steps=30, batch=20, lr=0.05, momentum=0.9, augment=True, shape="one_cycle")
+FIVE_PASSES = Schedule(steps=30, batch=20, lr=0.05, momentum=0.9, augment="shift", shape="one_cycle")
 
 
 def made_up(n=N, seed=0):
@@ -466,7 +467,7 @@ def test_half_precision_and_compiling_change_a_fit_by_rounding_alone(fields, lim
 def test_augmented_images_are_shifted_by_up_to_four_pixels_and_mirrored_half_of_the_time():
     n, shape = 1500, (3, 9, 11)
     x = torch.arange(n * 3 * 9 * 11, dtype=torch.float64).view(n, *shape)  # no two pixels are alike
-    draw = lambda: training.shift_and_mirror(x, torch.Generator().manual_seed(0))  # noqa: E731
+    draw = lambda: training.augmented(x, "shift", torch.Generator().manual_seed(0))  # noqa: E731
     shifted = draw()
     assert shifted.shape == x.shape and shifted.dtype == x.dtype
     assert torch.equal(shifted, draw())
@@ -484,8 +485,18 @@ def test_augmented_images_are_shifted_by_up_to_four_pixels_and_mirrored_half_of_
         assert (found.sum((0, *axes)) - expected).abs().max() < 4 * expected**0.5
 
 
+def test_mirroring_alone_shifts_nothing():
+    x = torch.arange(500 * 12.0).view(500, 1, 3, 4)
+    found = training.augmented(x, "mirror", torch.Generator().manual_seed(0))
+    as_is, mirrored = ((found == y).all((1, 2, 3)) for y in (x, x.flip(-1)))
+    assert (as_is ^ mirrored).all() and 200 < as_is.sum() < 300
+    assert training.augmented(x, "none", None) is x
+
+
 def test_augmentation_changes_what_is_learnt_and_nothing_that_is_scored(digits):
-    plain, augmented = (fit(LITTLE, *digits, None, Schedule(steps=5, batch=20, augment=a), seed=0) for a in (0, 1))
+    plain, augmented = (
+        fit(LITTLE, *digits, None, Schedule(steps=5, batch=20, augment=a), seed=0) for a in ("none", "mirror")
+    )
     assert not same(plain, augmented)
     assert torch.equal(sample_losses(augmented, *digits), sample_losses(augmented, *digits))
 

@@ -57,7 +57,14 @@ def usual(augment: bool, last: bool) -> None:
 
 def ours(augment: bool, half: bool):
     """Train for a pass as the experiment does."""
-    return fit(make, x, labels, None, Schedule(epochs=1, batch=BATCH, lr=LR, augment=augment, half=half), seed=0)
+    return fit(
+        make,
+        x,
+        labels,
+        None,
+        Schedule(epochs=1, batch=BATCH, lr=LR, augment="shift" if augment else "none", half=half),
+        seed=0,
+    )
 
 
 calls = {
