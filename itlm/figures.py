@@ -114,10 +114,13 @@ def band(ax, table, **line) -> None:
     ----------
     ax : matplotlib.axes.Axes
     table : pandas.DataFrame
-        A row for each point of the horizontal axis, a column for each seed, as from `itlm.records.by_round`.
+        A row for each point of the horizontal axis, a column for each seed, as from `itlm.records.by_round`. Where it
+        is empty, nothing is drawn.
     line
         For ``ax.plot``: ``color`` and ``label``, above all.
     """
+    if table.empty:
+        return
     ax.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=line["color"], alpha=0.15, lw=0)
     ax.plot(table.index, table.mean(axis=1), **line)
 

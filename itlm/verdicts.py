@@ -64,10 +64,12 @@ def evidence(before, after) -> Evidence:
 
 
 def mean_interval(values) -> str:
-    """Write a mean with its 95 % t-interval, such as ``"86.1 ± 0.9"``; a single value stands alone."""
+    """Write a mean with its 95 % t-interval: ``"86.1 ± 0.9"``; of one value the mean alone, of none ``"not run"``."""
     import numpy as np
 
     values = np.asarray(values, float)
+    if not len(values):
+        return "not run"
     half = evidence(np.zeros_like(values), values).half_width
     return f"{values.mean():.1f}" + (f" ± {half:.1f}" if len(values) > 1 else "")
 

@@ -162,8 +162,7 @@ for row in paper[paper.dataset == "cifar10"].itertuples():
     found = {name: recorded_of(row.noise, share, name) for name in ("baseline", "itlm", "oracle")}
     cell = {"errors": row.noise, "clean": f"{row.clean_percent} %"}
     for name, values in found.items():
-        ours = verdicts.mean_interval(values) if len(values) else "not run"
-        cell[name] = f"{getattr(row, name):.1f} | {ours}"
+        cell[name] = f"{getattr(row, name):.1f} | {verdicts.mean_interval(values)}"
     both = found["baseline"].index.intersection(found["itlm"].index)
     evidence = verdicts.evidence(found["baseline"][both], found["itlm"][both]) if len(both) else None
     cell["n"] = len(both)

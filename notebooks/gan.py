@@ -162,7 +162,7 @@ for (name, percent), printed in paper.iterrows():
     values = {t: series(recorded, setting, "precision", t) for t in range(6)}
     row = {"pair": name, "clean": f"{percent} %"}
     for t in range(5):
-        said = verdicts.mean_interval(values[t]) if len(values[t]) else "not run"
+        said = verdicts.mean_interval(values[t])
         row[f"iter-{t + 1}"] = f"{printed[f'iter_{t + 1}']:.1f} | {said}"
     row["after the last update"] = verdicts.mean_interval(values[5]) if len(values[5]) else ""
     row["n"] = len(values[0])

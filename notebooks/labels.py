@@ -264,7 +264,7 @@ for row in paper[paper.dataset == "mnist5"].itertuples():
         setting = labels.Config(scale="cpu", noise=row.noise, clean=share, alpha=round(share - less, 2), method=way)
         values = series(recorded, setting.resolved(), "test_accuracy", at)
         found[name] = values
-        cell[name] = f"{getattr(row, printed):.1f} | " + (verdicts.mean_interval(values) if len(values) else "not run")
+        cell[name] = f"{getattr(row, printed):.1f} | " + verdicts.mean_interval(values)
         differences[name] += [abs(values.mean() - getattr(row, printed))] if len(values) else []
     both = found["baseline"].index.intersection(found["ITLM"].index)
     evidence = verdicts.evidence(found["baseline"][both], found["ITLM"][both]) if len(both) else None

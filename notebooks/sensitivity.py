@@ -111,7 +111,7 @@ for name, balanced in way.items():
     cell = {"trimming": name}
     for metric, title in (KEPT | ACCURACY).items():
         found = values_of(metric, balanced=balanced, **rare)
-        cell[title] = verdicts.mean_interval(found) if len(found) else "not run"
+        cell[title] = verdicts.mean_interval(found)
     cells.append(cell | {"n": len(found)})
 first = {"trimming": "none (the baseline)"}
 for metric, title in ACCURACY.items():

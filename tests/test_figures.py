@@ -42,6 +42,8 @@ def test_a_band_reaches_from_the_smallest_seed_to_the_largest_around_the_mean(ax
     assert line.get_xydata().tolist() == [[5, 2], [6, 4.5]] and line.get_label() == "clean"
     corners = {tuple(point) for point in band.get_paths()[0].vertices.tolist()}
     assert corners == {(5, 1), (5, 3), (6, 2), (6, 7)}
+    figures.band(ax, table.iloc[:0], color=figures.BAD)
+    assert len(ax.get_lines()) == 1
 
 
 def test_a_short_logarithmic_axis_has_plain_numbers(ax):

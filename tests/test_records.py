@@ -9,7 +9,7 @@ from scipy import stats
 
 from itlm import labels, records, synthetic
 from itlm.records import results
-from itlm.verdicts import Evidence, evidence, judge, verdict
+from itlm.verdicts import Evidence, evidence, judge, mean_interval, verdict
 
 
 def test_the_interval_is_the_paired_t_interval():
@@ -23,6 +23,11 @@ def test_the_interval_is_the_paired_t_interval():
 
 def test_one_seed_has_no_interval():
     assert evidence([1.0], [2.0]).half_width == np.inf
+
+
+def test_a_mean_is_written_with_its_interval_where_there_is_one():
+    half = stats.t.ppf(0.975, 2) / np.sqrt(3)
+    assert [mean_interval(v) for v in ([1.0, 2.0, 3.0], [4.0], [])] == [f"2.0 ± {half:.1f}", "4.0", "not run"]
 
 
 @pytest.mark.parametrize("sides", [([1.0], [1.0, 2.0]), ([], [])])
