@@ -46,16 +46,17 @@ RECIPE = 1
 SCORING = 1000  # above the numbers of the fits: the seeds of augmented scoring are others than theirs
 WATCHED = 5000  # training samples that are looked at after every pass
 
-# No set of labelled colour images ships with the dependencies: the demo is the same code on digits.
+# No set of labelled colour images ships with the dependencies: the demo is the same code on digits. What "cpu" has was
+# chosen by the baseline and the oracle alone, on held-out training images: sweeps/cifar_recipe.yaml.
 SCALES = {
     "demo": {"dataset": "mnist5k", "n": 3000,
              "network": "small", "width": 16, "stem": 2, "normalisation": "batch", "whiten": False,
              "early": 3, "early_epochs": 4.0, "epochs": 16.0, "rounds": 1, "batch": 100,
              "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "shape": "one_cycle", "augment": "none", "half": False},
     "cpu": {"dataset": "cifar10", "n": 25_000,
-            "network": "small", "width": 32, "stem": 2, "normalisation": "batch", "whiten": False,
-            "early": 3, "early_epochs": 10.0, "epochs": 40.0, "rounds": 1, "batch": 100,
-            "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "shape": "one_cycle", "augment": "none", "half": True},
+            "network": "small", "width": 32, "stem": 2, "normalisation": "batch", "whiten": True,
+            "early": 4, "early_epochs": 8.0, "epochs": 16.0, "rounds": 1, "batch": 100,
+            "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "shape": "one_cycle", "augment": "mirror", "half": True},
     "paper": {"dataset": "cifar10", "n": 50_000,
               "network": "wide", "width": 10, "stem": 1, "normalisation": "batch", "whiten": False,
               "early": 4, "early_epochs": 20.0, "epochs": 80.0, "rounds": 4, "batch": 256,
