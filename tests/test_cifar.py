@@ -17,7 +17,8 @@ pytestmark = [
 def small(**changes):
     """A run that is done at once."""
     fields = {"noise": "random", "clean": 0.7, "n": 200, "epochs": 4.0, "early": 2, "early_epochs": 2.0, "batch": 20}
-    return Config(**fields | {"scale": "cpu", "rounds": 1, "lr": 0.05, "width": 4} | changes)
+    fields |= {"scale": "cpu", "whiten": False, "augment": "none"}
+    return Config(**fields | {"rounds": 1, "lr": 0.05, "width": 4} | changes)
 
 
 @pytest.fixture(autouse=True)
