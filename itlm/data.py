@@ -255,7 +255,8 @@ def _check(name, folder) -> tuple[dict[str, dict], dict[str, str]]:
         path = folder / f"{part}.npy"
         try:
             array = npy.open_memmap(path, mode="r")
-            if array.dtype != np.uint8 or array.shape[1:] != shape[1:]:
+            free = 0 if published else 1  # how many images there are is known where the bytes are
+            if array.dtype != np.uint8 or array.shape[free:] != shape[free:]:
                 raise ValueError(f"it holds {array.dtype} {array.shape}, not uint8 {shape}")
             marker[part] = _entry(path.stat(), _verified(array, published))  # time before bytes: later changes show
         except FileNotFoundError:

@@ -254,7 +254,9 @@ def test_a_damaged_file_is_named_or_fetched_anew(fetched, tmp_path, damage):
     DAMAGES[damage](folder / "train_x.npy")
     with pytest.raises(data.DataError, match=r"no mnist in .*train_x.npy is unusable: ") as caught:
         data.load("mnist", root=tmp_path, download=False)
-    if damage in ("fewer images", "one pixel off"):
+    if damage == "fewer images":
+        assert "it holds uint8 (59, 28, 28), not uint8 (60, 28, 28)" in str(caught.value)
+    if damage == "one pixel off":
         assert sha256(tiny()["train_x"]) in str(caught.value)
         assert sha256(np.load(folder / "train_x.npy")) in str(caught.value)
     with pytest.raises(data.DataError, match=r"train_x.npy is unusable: .*load\('mnist'\) would"):
@@ -265,6 +267,14 @@ def test_a_damaged_file_is_named_or_fetched_anew(fetched, tmp_path, damage):
     assert np.array_equal(images.train_x, tiny()["train_x"])
     assert (folder / "test_x.npy").stat().st_ino == sound
     assert files(folder) == WHOLE
+
+
+def test_labels_of_the_wrong_length_are_named(fetched, tmp_path):
+    data.load("mnist", root=tmp_path)
+    path = tmp_path / "mnist" / "train_y.npy"
+    np.save(path, np.load(path)[:-7])
+    with pytest.raises(data.DataError, match=r"train_y.npy is unusable: it holds uint8 \(53,\), not uint8 \(60,\)"):
+        data.load("mnist", root=tmp_path, download=False)
 
 
 def test_without_a_network_a_damaged_file_stays_and_is_named(fetched, no_fetch, tmp_path):
