@@ -9,6 +9,7 @@ Chuang 2021, through the package cleanlab.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -124,6 +125,9 @@ class CoTeaching:
 def generalized(make_network: Callable, x, y, alpha: float, schedule, seed: int, note: str = "gce"):
     """Fit to everything by generalized cross entropy, which no wrong label can dominate; nothing is dropped.
 
+    Its gradient is that of cross-entropy times p^q, at the start one over the number of classes to the q. The step size
+    is multiplied by the inverse, so that the first steps are as long as the other methods'.
+
     Parameters
     ----------
     make_network, x, y, schedule, seed, note
@@ -137,7 +141,9 @@ def generalized(make_network: Callable, x, y, alpha: float, schedule, seed: int,
     kept : tensor of bool, shape (n,)
         The samples that the method trusts.
     """
-    network = training.fit(make_network, x, y, None, schedule, seed=seed, loss=GeneralizedCrossEntropy(), note=note)
+    loss, n_classes = GeneralizedCrossEntropy(), int(y.max()) + 1
+    schedule = replace(schedule, lr=schedule.lr * n_classes**loss.q)
+    network = training.fit(make_network, x, y, None, schedule, seed=seed, loss=loss, note=note)
     return network, torch.ones(len(y), dtype=torch.bool)
 
 
