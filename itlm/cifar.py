@@ -32,6 +32,7 @@ __all__ = [
     "SCALES",
     "Config",
     "digest",
+    "fit",
     "make_network",
     "measure",
     "rounds",
@@ -188,8 +189,33 @@ def _schedule(c: Config, t: int) -> training.Schedule:
     return training.Schedule(steps=max(1, int(epochs * kept / c.batch)), **rest)
 
 
+def fit(config: Config, given, kept, t: int, *, before=None, checkpoint=None, watch=None, seen=None) -> nn.Module:
+    """Fit number t of a run.
+
+    Parameters
+    ----------
+    config : Config
+        The run, resolved.
+    given : itlm.noisy.Task
+        Its data; what else has ``x`` and ``y`` will do.
+    kept : tensor of bool, shape (n,), or None
+        The samples to fit; None for all.
+    t : int
+        Decides the seed, and whether the fit is stopped early.
+    before : torch.nn.Module, optional
+        The network of the fit before, where a warm start begins.
+    checkpoint, watch, seen
+        As for `itlm.training.fit`.
+    """
+    c, make = config, partial(make_network, config, given)
+    begin = partial(copy.deepcopy, before) if c.warm and before is not None else make
+    seed, schedule = training.derived_seed(c.seed, t), _schedule(c, t)
+    more = {"checkpoint": checkpoint, "watch": watch, "seen": seen}
+    return training.fit(begin, given.x, given.y, kept, schedule, seed=seed, note=f"{c.method} {t}", **more)
+
+
 def rounds(
-    config: Config, given: noisy.Task | None = None, *, start: int = 0, theta=None, checkpoint=None, seen=None
+    config: Config, given: noisy.Task | None = None, *, start=0, theta=None, checkpoint=None, watch=None, seen=None
 ) -> Iterator[Round]:
     """Run the method, yielding each round as it comes.
 
@@ -205,8 +231,10 @@ def rounds(
         As above.
     checkpoint : path, optional
         A file that holds the state of the fit under way, after each pass.
+    watch : callable, (network, step) -> dict, optional
+        Looks at a baseline after every pass; `watched` by default.
     seen : list, optional
-        Gets, of a baseline, what `watched` tells of each pass.
+        Gets what that tells.
 
     Yields
     ------
@@ -216,22 +244,7 @@ def rounds(
     """
     c = config.resolved()
     given = given or task(config)
-
-    make, scored = partial(make_network, c, given), itertools.count(start)
-
-    def fit(kept, t, before=None):
-        return training.fit(
-            partial(copy.deepcopy, before) if c.warm and before is not None else make,
-            given.x,
-            given.y,
-            kept,
-            _schedule(c, t),
-            seed=training.derived_seed(c.seed, t),
-            checkpoint=checkpoint,
-            watch=None if seen is None or c.method != "baseline" else lambda network, step: watched(network, given),
-            seen=seen,
-            note=f"{c.method} {t}",
-        )
+    scored = itertools.count(start)
 
     def losses(network):
         x = given.x
@@ -240,21 +253,24 @@ def rounds(
             x = torch.cat([training.augmented(part, c.augment, generator) for part in x.split(1000)])
         return training.sample_losses(network, x, given.y)
 
-    if c.method != "itlm":
-        if c.method in peers.METHODS:
-            seed = training.derived_seed(c.seed, 0)
-            network, kept = peers.METHODS[c.method](make, given.x, given.y, c.alpha, _schedule(c, 0), seed, c.method)
-        else:
-            kept = noisy.yardstick(c.method, given, c.alpha)
-            network = fit(kept, 0)
+    if c.method in peers.METHODS:
+        make, seed = partial(make_network, c, given), training.derived_seed(c.seed, 0)
+        peer = peers.METHODS[c.method]
+        network, kept = peer(make, given.x, given.y, c.alpha, _schedule(c, 0), seed, c.method)
         yield noisy.only_round(network, losses(network), kept)
-        return
-    theta = fit(None, 0) if theta is None else theta
-    update = lambda theta, kept, t: fit(kept, t + 1, theta)  # noqa: E731
-    groups = given.y if c.balanced else None
-    for step in iterate(losses, update, theta, c.alpha, c.early - 1 + c.rounds, start=start, groups=groups):
-        noisy.warn_of_emptied_classes(given.y, step)
-        yield step
+    elif c.method != "itlm":
+        kept, watching = noisy.yardstick(c.method, given, c.alpha), {}
+        if seen is not None and c.method == "baseline":
+            watching = {"watch": watch or (lambda network, step: watched(network, given)), "seen": seen}
+        network = fit(c, given, kept, 0, checkpoint=checkpoint, **watching)
+        yield noisy.only_round(network, losses(network), kept)
+    else:
+        theta = fit(c, given, None, 0, checkpoint=checkpoint) if theta is None else theta
+        update = lambda theta, kept, t: fit(c, given, kept, t + 1, before=theta, checkpoint=checkpoint)  # noqa: E731
+        groups = given.y if c.balanced else None
+        for step in iterate(losses, update, theta, c.alpha, c.early - 1 + c.rounds, start=start, groups=groups):
+            noisy.warn_of_emptied_classes(given.y, step)
+            yield step
 
 
 def watched(network: nn.Module, given: noisy.Task) -> dict[str, float]:
