@@ -159,10 +159,10 @@ def task(config: Config) -> noisy.Task:
     """Draw the training images, spoil their labels, and put all on the device."""
     c = config.resolved()
     given = noisy.draw(c.dataset, c.n, c.noise, c.clean, c.seed, held_out=5000 if c.validate else 0)
-    return given._replace(x=_in_colour(given.x), test_x=_in_colour(given.test_x))
+    return given._replace(x=in_colour(given.x), test_x=in_colour(given.test_x))
 
 
-def _in_colour(x):
+def in_colour(x):
     """Frame grey images of 28 x 28 pixels to 32 x 32, in three equal colours; leave colour images alone."""
     return x if x.shape[1] == 3 else nn.functional.pad(x, (2, 2, 2, 2), value=float(x.min())).expand(-1, 3, -1, -1)
 

@@ -164,9 +164,9 @@ def test_without_bad_samples_there_is_no_bad_side():
 
 def test_digits_are_framed_and_coloured():
     given = noisy.Task(*[None] * 8)._replace(x=torch.arange(784.0).reshape(1, 1, 28, 28))
-    framed = cifar._in_colour(given.x)
+    framed = cifar.in_colour(given.x)
     assert framed.shape == (1, 3, 32, 32) and torch.equal(framed[:, 1:2, 2:-2, 2:-2], given.x)
-    assert framed[0, 0, 0].tolist() == [0.0] * 32 and cifar._in_colour(framed) is framed
+    assert framed[0, 0, 0].tolist() == [0.0] * 32 and cifar.in_colour(framed) is framed
 
 
 PASS = ("accuracy_clean", "accuracy_bad", "loss_auc")

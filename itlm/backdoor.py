@@ -1,0 +1,317 @@
+"""Backdoors: Figures 1(d) and 4 and Table 4 of the paper, as an experiment.
+
+A few images of one class carry a small mark and another class's label. A network trained on them is as good as any on
+ordinary images, and sends every marked image to that class. ITLM with early-stopped rounds is to drop the marked images
+before the network has learned the mark. Beside it: training on everything, an oracle, two defences that look at a
+trained network's features, and the opposite rule, which drops the *easiest* samples.
+
+    config = Config(class_a=9, class_b=4, mark="X")
+    for step in rounds(config): ...       to watch
+    record = run(config)                  to record
+
+Source: Shen & Sanghavi, ICML 2019, Section 6.4; the attack is that of Tran, Li & Madry 2018. Rounds and fits are those
+of `itlm.cifar`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from . import cifar, corruption, data, defences, noisy, records, training
+from .config import Config as Checked
+from .config import flag, one_of, parameter, real, whole
+from .trimming import Round
+
+__all__ = ["RECIPE", "SCALES", "Config", "Task", "digest", "measure", "rounds", "run", "task", "visits", "watched"]
+
+RECIPE = 1
+
+WATCHED = 2000  # clean training samples that are looked at after every pass, beside all marked ones
+SPECTRAL = 1.5  # how many times the samples that may be bad spectral signatures drop, as their authors have it
+
+SCALES = {
+    "demo": {"dataset": "mnist5k", "n": 3000, "early": 4, "early_epochs": 2.0, "epochs": 8.0, "rounds": 1},
+    "cpu": {"dataset": "cifar10", "n": 25_000, "early": 4, "early_epochs": 8.0, "epochs": 16.0, "rounds": 1},
+    "paper": {"dataset": "cifar10", "n": 50_000, "early": 4, "early_epochs": 20.0, "epochs": 80.0, "rounds": 1},
+}
+_OWN = ("dataset", "n", "early", "early_epochs", "epochs", "rounds")  # of the preset; the rest is that of itlm.cifar
+SCALES = {
+    scale: {name: value for name, value in cifar.SCALES[scale].items() if name not in _OWN} | own
+    for scale, own in SCALES.items()
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Checked):
+    """One run of the experiment. None means: as the scale has it.
+
+    Attributes
+    ----------
+    scale : {"demo", "cpu", "paper"}
+        Where the fields below that are None come from.
+    dataset : {"cifar10", "mnist", "mnist5k"} or None
+        The image set; digits are framed to 32 x 32 pixels, in three equal colours.
+    class_a : int in 0..9 or None
+        The class that marked images are taken from; None: every class but the target.
+    class_b : int in 0..9
+        The class that they are labelled as, the attack's target.
+    mark : {"pixel", "L", "X", "patch"}
+        What marks them, see `itlm.corruption.draw_mark`.
+    share : float in [0, 0.5]
+        Marked part of all training images. 5 % of the target class, as in the paper, is 0.005 of ten classes.
+    alpha : float in (0, 1]
+        Fraction kept (alpha in Algorithm 1).
+    method : {"itlm", "naive", "oracle", "spectral", "clustering", "low_loss"}
+        What chooses the samples. Naive trains on everything, and is looked at after every pass; the last three are in
+        `itlm.defences`.
+    stop_early : bool
+        Whether the early rounds are; if not, every fit has all passes.
+    balanced : bool
+        Trim within each given class.
+    seed : int
+        Of the subset, the mark, the weights and the batches.
+    n, early, early_epochs, epochs, rounds
+        Training images; rounds stopped early, and passes over the kept samples in each; passes over all n in every
+        other fit, and how many of these follow.
+    network, width, stem, normalisation, whiten, batch, lr, momentum, weight_decay, shape, augment, half
+        As for `itlm.cifar.Config`.
+    """
+
+    scale: str = parameter("demo", one_of(*SCALES))
+    dataset: str | None = parameter(None, one_of("cifar10", "mnist", "mnist5k", optional=True))
+    class_a: int | None = parameter(1, whole(0, 9, optional=True))
+    class_b: int = parameter(2, whole(0, 9))
+    mark: str = parameter("X", one_of(*corruption.MARKS))
+    share: float = parameter(0.005, real(0, 0.5))
+    alpha: float = parameter(0.98, real(0, 1, above_low=True))
+    method: str = parameter("itlm", one_of("itlm", "naive", "oracle", "spectral", "clustering", "low_loss"))
+    stop_early: bool = parameter(True, flag())
+    balanced: bool = parameter(False, flag())
+    seed: int = parameter(0, whole())
+    n: int | None = parameter(None, whole(100, 60_000, optional=True))
+    early: int | None = parameter(None, whole(1, 50, optional=True))
+    early_epochs: float | None = parameter(None, real(0, 1000, above_low=True, optional=True))
+    epochs: float | None = parameter(None, real(0, 1000, above_low=True, optional=True))
+    rounds: int | None = parameter(None, whole(0, 50, optional=True))
+    network: str | None = parameter(None, one_of("small", "wide", optional=True))
+    width: int | None = parameter(None, whole(1, 1000, optional=True))
+    stem: int | None = parameter(None, whole(1, 2, optional=True))
+    normalisation: str | None = parameter(None, one_of("batch", "none", optional=True))
+    whiten: bool | None = parameter(None, flag(optional=True))
+    batch: int | None = parameter(None, whole(1, 10_000, optional=True))
+    lr: float | None = parameter(None, real(0, 10, above_low=True, optional=True))
+    momentum: float | None = parameter(None, real(0, 0.99, optional=True))
+    weight_decay: float | None = parameter(None, real(0, 1, optional=True))
+    shape: str | None = parameter(None, one_of("constant", "drop", "one_cycle", optional=True))
+    augment: str | None = parameter(None, one_of(*training.AUGMENT, optional=True))
+    half: bool | None = parameter(None, flag(optional=True))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.class_a == self.class_b:
+            raise ValueError(f"class_a and class_b must differ, got {self.class_a} for both: no label would change")
+
+    def resolved(self) -> "Config":
+        """Return the same run with nothing left to the scale."""
+        return self.filled(SCALES[self.scale])
+
+
+class Task(NamedTuple):
+    """What a run works on. ``is_bad`` is for the record and for the oracle; nothing else is handed it."""
+
+    x: torch.Tensor  # (n, 3, 32, 32)
+    y: torch.Tensor  # (n,) labels as given
+    is_bad: np.ndarray  # (n,) which are marked
+    rate: float
+    test_x: torch.Tensor  # ordinary test images (test-1)
+    test_y: torch.Tensor
+    attack_x: torch.Tensor  # marked test images of class a (test-2); of all classes but b where a is None
+    other_x: torch.Tensor  # marked test images of all classes but b
+    images: np.ndarray  # (n, 28, 28) or (n, 32, 32, 3) uint8, to show
+    before: np.ndarray  # the same without marks
+    mark: corruption.Mark
+
+
+def task(config: Config) -> Task:
+    """Draw the training images, plant the backdoor, and put all on the device."""
+    c = config.resolved()
+    images, random = data.load(c.dataset), np.random.default_rng([c.seed, 0])
+    chosen = corruption.stratified_subset(images.train_y, c.n, random)
+    before, labels = images.train_x[chosen], images.train_y[chosen]
+    mark = corruption.draw_mark(c.mark, before.shape[1:], np.random.default_rng([c.seed, 1]))
+    planted = corruption.backdoor(
+        before, labels, mark, round(c.share * c.n), c.class_b, np.random.default_rng([c.seed, 2]), source=c.class_a
+    )
+    others = images.test_y != c.class_b
+    attacked = others if c.class_a is None else images.test_y == c.class_a
+    device = training.pick_device()
+
+    def ready(pixels):
+        return cifar.in_colour(training.to_tensor(pixels, like=planted.images)).to(device)
+
+    return Task(
+        x=ready(planted.images),
+        y=torch.as_tensor(planted.labels, device=device),
+        is_bad=planted.is_bad,
+        rate=planted.rate,
+        test_x=ready(images.test_x),
+        test_y=torch.as_tensor(images.test_y.astype(np.int64), device=device),
+        attack_x=ready(corruption.watermark(images.test_x[attacked], mark)),
+        other_x=ready(corruption.watermark(images.test_x[others], mark)),
+        images=planted.images,
+        before=before,
+        mark=mark,
+    )
+
+
+def _inner(c: Config, method: str) -> cifar.Config:
+    """The run of `itlm.cifar` whose rounds and fits these are."""
+    shared = {f.name for f in fields(cifar.Config)} & {f.name for f in fields(Config)} - {"dataset", "method"}
+    same = {name: getattr(c, name) for name in shared}
+    return cifar.Config(**same | {"method": method} | ({} if c.stop_early else {"early_epochs": c.epochs}))
+
+
+def rounds(
+    config: Config, given: Task | None = None, *, start: int = 0, theta=None, checkpoint=None, seen=None
+) -> Iterator[Round]:
+    """Run the method, yielding each round as it comes.
+
+    Parameters
+    ----------
+    config : Config
+        The run.
+    given : Task, optional
+        Its data, if they are at hand.
+    start : int, default 0
+        Round to resume from, with ``theta`` the network that it begins with.
+    theta : torch.nn.Module, optional
+        As above.
+    checkpoint : path, optional
+        A file that holds the state of the fit under way, after each pass.
+    seen : list, optional
+        Gets, of naive training, what `watched` tells of each pass.
+
+    Yields
+    ------
+    Round
+        ``theta`` is the network. Methods without rounds have a single one, whose ``kept`` is what their last network
+        was trained on.
+    """
+    c = config.resolved()
+    given = given or task(config)
+    if c.method in ("naive", "itlm", "oracle"):
+        inner = _inner(c, {"naive": "baseline"}.get(c.method, c.method))
+        watch = lambda network, step: watched(network, given, c)  # noqa: E731
+        yield from cifar.rounds(inner, given, start=start, theta=theta, checkpoint=checkpoint, watch=watch, seen=seen)
+        return
+    inner = _inner(c, "itlm")  # whose fit 0 is stopped early, and whose fit number ``early`` is not
+    first = cifar.fit(inner, given, None, 0 if c.method == "low_loss" else c.early)
+    if c.method == "low_loss":
+        kept = defences.low_loss(training.sample_losses(first, given.x, given.y), c.alpha)
+    else:
+        found = defences.features(first, given.x)
+        if c.method == "spectral":
+            kept = defences.spectral_signatures(found, given.y, min(0.5, SPECTRAL * (1 - c.alpha)))
+        else:
+            kept = defences.activation_clustering(found, given.y, seed=c.seed)
+    network = cifar.fit(inner, given, kept, c.early + 1)
+    yield noisy.only_round(network, training.sample_losses(network, given.x, given.y), kept)
+
+
+def _sent(network, x, label: int) -> float:
+    """The percentage of images that a network takes for a class."""
+    return 100 * float((training.outputs(network, x).argmax(1) == label).double().mean())
+
+
+def watched(network: nn.Module, given: Task, config: Config) -> dict[str, float]:
+    """Tell how a network fares on clean and on marked training samples: a point of Figure 1(d).
+
+    Returns
+    -------
+    dict of float
+        ``accuracy_clean`` and ``accuracy_bad``, the percentage of the training samples whose *given* label is
+        predicted; ``loss_auc``, the chance, in percent, that a marked sample has the larger loss than a clean one;
+        ``attack``, the percentage of marked test images that are sent to the target class. Of all marked samples and of
+        2,000 clean ones, evenly spaced, where there are more.
+    """
+    clean, bad = np.flatnonzero(~given.is_bad), np.flatnonzero(given.is_bad)
+    some = np.concatenate([clean[:: max(1, len(clean) // WATCHED)], bad])
+    told = cifar.watched(network, given._replace(**{k: getattr(given, k)[some] for k in ("x", "y", "is_bad")}))
+    return told | {"attack": _sent(network, given.attack_x, config.class_b)}
+
+
+def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
+    """Measure a round against the truth, after the method has done its part.
+
+    Returns
+    -------
+    dict of float
+        ``test_accuracy`` (test-1), ``attack`` (test-2: marked test images of class a sent to class b) and
+        ``attack_all`` (of every class but b), in percent; ``bad_kept``, marked samples among those kept; ``removed_precision`` and
+        ``removed_recall``, of the removal, in percent; what `itlm.records.selection` measures; ``visits``, sample
+        visits of all fits so far.
+    """
+    right = training.outputs(step.theta, given.test_x).argmax(1) == given.test_y
+    kept, removed = step.kept.cpu().numpy(), ~step.kept.cpu().numpy()
+    caught = int((removed & given.is_bad).sum())
+    found = {
+        "test_accuracy": 100 * float(right.double().mean()),
+        "attack": _sent(step.theta, given.attack_x, config.class_b),
+        "attack_all": _sent(step.theta, given.other_x, config.class_b),
+        "bad_kept": float((kept & given.is_bad).sum()),
+        "removed_precision": 100 * caught / removed.sum() if removed.any() else np.nan,
+        "removed_recall": 100 * caught / given.is_bad.sum() if given.is_bad.any() else np.nan,
+    }
+    found |= records.selection(kept, step.losses.cpu().numpy(), given.is_bad)
+    return found | {"visits": visits(config, step.t + 1)}
+
+
+def visits(config: Config, fits: int | None = None) -> float:
+    """Count the sample visits of a run, or of its first fits."""
+    c = config.resolved()
+    if c.method in ("naive", "oracle"):
+        return cifar.visits(_inner(c, "oracle"))
+    if c.method == "itlm":
+        return cifar.visits(_inner(c, "itlm"), fits)
+    full = cifar.visits(_inner(c, "oracle"))
+    return full + (cifar.visits(_inner(c, "itlm"), 1) if c.method == "low_loss" else full)
+
+
+def digest(config: Config) -> str:
+    """Return the digest of the data that a run uses."""
+    return data.digest(config.resolved().dataset)
+
+
+def run(config: Config, *, checkpoint=None) -> records.Record:
+    """Run once, and record.
+
+    Parameters
+    ----------
+    config : Config
+        The run.
+    checkpoint : path, optional
+        A file that holds the last finished round; beside it, with ``.fit`` appended, the fit under way. A run that was
+        killed goes on from them and gives the same record; the files are removed at the end.
+
+    Returns
+    -------
+    itlm.records.Record
+        By round, what `measure` measures; of naive training also, by pass from 1 on, what `watched` tells.
+    """
+    c = config.resolved()
+    given = task(config)
+    record = records.begin("backdoor", RECIPE, c, digest(c))
+    begun, seen = None if checkpoint is None else f"{checkpoint}.fit", []
+    follow = partial(rounds, c, given, checkpoint=begun, seen=seen)
+    make = partial(cifar.make_network, _inner(c, "itlm"), given)
+    for step in training.resumable(follow, make, record, checkpoint):
+        record.add(step.t, measure(step, given, c))
+    for t, numbers in enumerate(seen, 1):
+        record.add(t, {name if name != "attack" else "attack_pass": value for name, value in numbers.items()})
+    record.add(0, {"marked": 100 * given.rate})
+    return record.finish()
