@@ -252,9 +252,9 @@ def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
     -------
     dict of float
         ``test_accuracy`` (test-1), ``attack`` (test-2: marked test images of class a sent to class b) and
-        ``attack_all`` (of every class but b), in percent; ``bad_kept``, marked samples among those kept; ``removed_precision`` and
-        ``removed_recall``, of the removal, in percent; what `itlm.records.selection` measures; ``visits``, sample
-        visits of all fits so far.
+        ``attack_all`` (of every class but b), in percent; ``bad_kept``, marked samples among those kept;
+        ``removed_precision`` and ``removed_recall``, of the removal, in percent; what `itlm.records.selection`
+        measures; ``visits``, sample visits of all fits so far.
     """
     right = training.outputs(step.theta, given.test_x).argmax(1) == given.test_y
     kept, removed = step.kept.cpu().numpy(), ~step.kept.cpu().numpy()
