@@ -134,6 +134,7 @@ def judge(claims, recorded: dict):
         found, scale = _look_up(claim, recorded)
         numbers = pd.notna(claim.paper_before)
         form = ".1f" if "%" in str(claim.unit) else ".3g"
+        spread = f" ± {found.half_width:{form}}" if found and found.n > 1 else ""  # one seed has none
         rows.append(
             {
                 "item": claim.item,
@@ -141,7 +142,7 @@ def judge(claims, recorded: dict):
                 "paper": f"{claim.paper_before:g} → {claim.paper_after:g} {claim.unit}" if numbers else "",
                 "ours": (
                     f"{found.before:{form}} → {found.after:{form}} "
-                    f"({found.difference:+{form}} ± {found.half_width:{form}})"
+                    f"({found.difference:+{form}}{spread})"
                     if found
                     else ""
                 ),
