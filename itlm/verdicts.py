@@ -141,8 +141,7 @@ def judge(claims, recorded: dict):
                 "claim": claim.claim,
                 "paper": f"{claim.paper_before:g} → {claim.paper_after:g} {claim.unit}" if numbers else "",
                 "ours": (
-                    f"{found.before:{form}} → {found.after:{form}} "
-                    f"({found.difference:+{form}}{spread})"
+                    f"{found.before:{form}} → {found.after:{form}} ({found.difference:+{form}}{spread})"
                     if found
                     else ""
                 ),
