@@ -37,6 +37,10 @@ class Evidence:
     half_width: float
     n: int
 
+    def __str__(self) -> str:
+        spread = f" ± {self.half_width:.1f}" if self.n > 1 else ""  # one seed has none
+        return f"{self.difference:+.1f}{spread}"
+
 
 def evidence(before, after) -> Evidence:
     """Compare two sides, paired by seed.

@@ -327,7 +327,7 @@ for height, (name, found, best, pure) in enumerate(reversed(ablation)):
     ax.plot(found.before, height, "o", color=BASELINE, ms=8)
     ax.errorbar(found.after, height, xerr=found.half_width, fmt="o", color=ITLM, ms=8, capsize=4)
     ax.plot(best, height, "|", color=ORACLE, ms=16)
-    told = f"{name}: {found.difference:+.1f} ± {found.half_width:.1f}, {pure:.0f} % pure"
+    told = f"{name}: {found}, {pure:.0f} % pure"
     ax.annotate(told, (found.before, height), (0, 9), textcoords="offset points", fontsize=11)
 ax.set(yticks=[], ylim=(-0.5, len(ablation)), xlabel="test accuracy (%)")
 plt.show()

@@ -137,15 +137,15 @@ for title, setting in list(SETTINGS.items())[:3]:
             cost = accuracies(setting, name, "visits").mean() / accuracies(setting, "ITLM", "visits").mean()
             table.append({
                 "setting": title, "method": name, "n": found.n,
-                "ITLM is better by": f"{found.difference:+.1f} ± {found.half_width:.1f}",
+                "ITLM is better by": str(found),
                 "right labels among those trusted (%)": f"{accuracies(setting, name, 'precision').mean():.0f}",
                 "its cost, ITLM = 1": f"{cost:.2f}",
             })  # fmt: skip
 HTML(pd.DataFrame(table).to_html(index=False, classes="sortable", border=0))
 
 # %% [markdown]
-# *ITLM's last round against each peer, paired by seed, in points of test accuracy with the 95 % interval. ITLM keeps by
-# this page's count six fits; the cost counts sample visits.*
+# *ITLM's last round against each peer, paired by seed, in points of test accuracy with the 95 % interval. ITLM makes
+# six fits; the cost counts sample visits.*
 #
 # ## Are they built right?
 #

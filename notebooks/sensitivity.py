@@ -167,7 +167,7 @@ for share in (0.8, 0.6):
         kinds.append({
             "errors": noise, "clean": f"{100 * share:.0f} %", "n": found.n,
             "baseline (%)": verdicts.mean_interval(first), "ITLM (%)": verdicts.mean_interval(last),
-            "gain": f"{found.difference:+.1f} ± {found.half_width:.1f}",
+            "gain": str(found),
             "oracle (%)": verdicts.mean_interval(values_of("test_accuracy", method="oracle", **setting)),
             "right labels among those kept (%)": verdicts.mean_interval(values_of("precision", **setting)),
             "AUC of the loss (%)": verdicts.mean_interval(values_of("auc", 0, **setting)),

@@ -22,7 +22,9 @@ def test_the_interval_is_the_paired_t_interval():
 
 
 def test_one_seed_has_no_interval():
-    assert evidence([1.0], [2.0]).half_width == np.inf
+    one = evidence([1.0], [2.0])
+    assert one.half_width == np.inf and str(one) == "+1.0"
+    assert str(Evidence(5.0, 3.0, -2.0, 0.54, 3)) == "-2.0 ± 0.5"
 
 
 def test_a_mean_is_written_with_its_interval_where_there_is_one():
