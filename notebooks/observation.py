@@ -75,7 +75,7 @@ plt.show()
 
 # %% [markdown]
 # *Digits. Blue: samples with a right label. Vermilion: samples with a wrong one. While blue is far above vermilion, a
-# sample's loss tells what it is; at the end the network knows both by heart.*
+# sample's loss tells what it is; at the end the two are close.*
 #
 # How well does the loss alone tell bad samples from clean ones? The AUC is the chance that a bad sample has the larger
 # loss; 50 % is chance.
@@ -88,7 +88,7 @@ ax.set(xlabel="passes over the data", ylabel="AUC of the loss (%)", ylim=(40, 10
 plt.show()
 
 # %% [markdown]
-# *Digits. The AUC of the loss, pass by pass, above chance (dashed) and on its way there.*
+# *Digits. The AUC of the loss, pass by pass; dashed: chance.*
 #
 # ## On CIFAR-10: Figure 1(a) and (b)
 #
@@ -125,6 +125,8 @@ fig, ax = plt.subplots()
 for kind, colour in (("random", CLEAN), ("systematic", figures.OTHER[0])):
     table = traced("cifar", "loss_auc", scale="cpu", method="baseline", noise=kind, clean=0.6)
     figures.band(ax, table, color=colour, label=kind, lw=2)
+    if table.empty:
+        continue
     print(
         f"{kind} errors, AUC of the loss: {table.mean(axis=1).max():.0f} % at best, after pass "
         f"{table.mean(axis=1).idxmax()}; {table.mean(axis=1).iloc[-1]:.0f} % after pass {table.index[-1]}"
@@ -135,9 +137,8 @@ figures.label_ends(ax)
 plt.show()
 
 # %% [markdown]
-# *CIFAR-10, 40 % wrong labels: how well the loss tells bad samples from clean ones, pass by pass. The maximum is early,
-# before the network has learned to classify as well as it will: that is why the first rounds of ITLM are stopped early
-# there.*
+# *CIFAR-10, 40 % wrong labels: how well the loss tells bad samples from clean ones, pass by pass. ITLM's
+# early rounds have a shorter schedule of their own ([how long](cifar)), so that no point here is just what they see.*
 #
 # ## A GAN: Figure 1(c)
 #

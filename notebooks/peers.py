@@ -15,7 +15,8 @@
 # # The nearest peers
 #
 # **Not in the paper.** Others fight wrong labels by small losses too. Here ITLM {cite:p}`shen2019` stands beside four
-# of its nearest relatives, in one harness: the same digits, network, errors, seeds, and the same steps in every fit.
+# of its nearest relatives, in one harness: the same digits, network, errors, seeds, and the same number of gradient
+# steps in every fit.
 #
 # * *Generalised cross entropy* {cite:p}`zhang2018` drops nothing: a loss between cross-entropy and absolute error,
 #   which no wrong label can dominate.
@@ -82,7 +83,7 @@ live[["test_accuracy", "precision", "visits", "seconds"]].round(1)
 #
 # ## Recorded, at the paper's size
 #
-# MNIST-3000 as in [Table 1](labels), five seeds. The fraction of right labels is known to every method that asks
+# MNIST-3000 as in [Table 1](labels). The fraction of right labels is known to every method that asks
 # for it: ITLM, self-paced learning and Co-teaching get five points less, as in the paper; the other two do not ask.
 
 # %% tags=["hide-input"]

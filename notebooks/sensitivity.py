@@ -119,8 +119,8 @@ for metric, title in ACCURACY.items():
 HTML(pd.DataFrame([*cells, first]).fillna("").to_html(index=False, border=0))
 
 # %% [markdown]
-# *Means over the seeds with 95 % intervals; rare are the digits 7, 8 and 9. Of the right labels of a class no more than
-# 55 of 60 can be kept.*
+# *Means over the seeds with 95 % intervals; rare are the digits 7, 8 and 9. Errors drift in
+# from the common classes, so that most labels of a rare class are wrong here.*
 
 # %% tags=["hide-input"]
 recalls = {}
