@@ -15,9 +15,9 @@
 # # Wrong labels on colour images
 #
 # **Claim: Table 1, the CIFAR-10 half, and Table 2** {cite:p}`shen2019`. A large network ends by learning wrong labels
-# by heart. So the first rounds of ITLM are *stopped early*, while [good samples are ahead](observation); only the last
-# ones are trained in full, on what was kept. With systematic errors and 60 % right labels the paper prints 62.0 % for
-# training on everything, 81.0 % for ITLM and 90.1 % for an oracle.
+# by heart. So the first rounds of ITLM are *stopped early*, while {doc}`good samples are ahead <observation>`; only the
+# last ones are trained in full, on what was kept. With systematic errors and 60 % right labels the paper prints 62.0 %
+# for training on everything, 81.0 % for ITLM and 90.1 % for an oracle.
 #
 # At the end of this page you will have run the method with early rounds on digits, and know how much of the tables
 # holds at the scale that CPUs allow, and what the paper's own scale would cost.
@@ -191,7 +191,7 @@ HTML(pd.DataFrame(cells).fillna("").to_html(index=False, classes="sortable", bor
 # %% [markdown]
 # *Test accuracy in percent, "paper | ours ± 95 % interval" over n seeds; the mean gain of ITLM over the baseline, in
 # points; purity: the share of right labels among the samples kept at the end. The verdict is that of
-# [the scorecard](scorecard): at this scale nothing can be more than "direction".*
+# {doc}`the scorecard <scorecard>`: at this scale nothing can be more than "direction".*
 
 # %% tags=["hide-input"]
 against = [f"{setting} ({said})" for setting, said in judged if said in ("not reproduced", "undecided")]
@@ -291,7 +291,8 @@ for name, visits in images.items():
 #
 # * The paper's scale. The small network is another one, and sees half of the images; the size of a gain
 #   here says nothing about the size there.
-# * What each ingredient is for: early stopping, new weights, equal steps. See [the open questions](open_questions).
+# * What each ingredient is for: early stopping, new weights, equal steps. See {doc}`the open questions
+#   <open_questions>`.
 
 # %% tags=["hide-input"]
 others = {field.replace("_", " "): preset[field] for field in FIELDS if field != "epochs"}

@@ -367,10 +367,10 @@ pd.DataFrame(rows).T
 #
 # * $\alpha$ was set from the true fraction of right labels, as in the paper. Nobody has that number.
 #   An $\alpha$ above it is allowed here (`-p alpha 0.8`) and keeps wrong labels by necessity;
-#   [how much that costs](sensitivity) is recorded.
+#   {doc}`how much that costs <sensitivity>` is recorded.
 # * A class can vanish when its samples are all hard; `-p balanced True` trims within each class. And noise that depends
-#   on the image is harder than either kind here. Both are on [the same page](sensitivity).
-# * The other choices that the paper leaves open, one by one: [what the method needs](open_questions).
+#   on the image is harder than either kind here. Both are on {doc}`the same page <sensitivity>`.
+# * The other choices that the paper leaves open, one by one: {doc}`what the method needs <open_questions>`.
 
 # %% tags=["hide-input"]
 gains = {name: found.difference for name, found, *_ in ablation}

@@ -92,8 +92,8 @@ plt.show()
 #
 # ## On CIFAR-10: Figure 1(a) and (b)
 #
-# Recorded runs at CPU scale, 40 % of the labels wrong: a small network and half of the training images ([how they were
-# chosen](cifar)), in place of the paper's WideResNet and all of them.
+# Recorded runs at CPU scale, 40 % of the labels wrong: a small network and half of the training images
+# ({doc}`how they were chosen <cifar>`), in place of the paper's WideResNet and all of them.
 
 # %% tags=["hide-input"]
 recorded = everything()
@@ -137,13 +137,13 @@ figures.label_ends(ax)
 plt.show()
 
 # %% [markdown]
-# *CIFAR-10, 40 % wrong labels: how well the loss tells bad samples from clean ones, pass by pass. ITLM's
-# early rounds have a shorter schedule of their own ([how long](cifar)), so that no point here is just what they see.*
+# *CIFAR-10, 40 % wrong labels: how well the loss tells bad samples from clean ones, pass by pass. ITLM's early rounds
+# have a shorter schedule of their own ({doc}`how long <cifar>`), so that no point here is just what they see.*
 #
 # ## A GAN: Figure 1(c)
 #
 # The sample is an image that may not belong, and "predicted" means that the discriminator takes it for real. The
-# [page on GANs](gan) has the story; here is the panel.
+# {doc}`page on GANs <gan>` has the story; here is the panel.
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots()
@@ -174,10 +174,10 @@ HTML(judged[["item", "claim", "ours", "n", "scale", "verdict"]].to_html(index=Fa
 # ## What remains open
 #
 # * Figure 1(d), the backdoor, is to come.
-# * Nothing says that bad samples *must* be learned later. With [errors that look right](sensitivity), or with a
-#   discriminator that has [batch norm](gan), the order can turn round, and trimming then keeps the wrong side.
+# * Nothing says that bad samples *must* be learned later. With {doc}`errors that look right <sensitivity>`, or with a
+#   discriminator that has {doc}`batch norm <gan>`, the order can turn round, and trimming then keeps the wrong side.
 # * On MNIST with the authors' network, whose loss is bounded, the wrong labels are *not* ranked worse early than late;
-#   [the page on digits](labels) shows it. The window above is that of a network that can learn anything by heart.
+#   {doc}`the page on digits <labels>` shows it. The window above is that of a network that can learn anything by heart.
 
 # %% tags=["hide-input"]
 preset = {"noise": "systematic", "clean": 0.6, "epochs": 16.0}

@@ -16,7 +16,7 @@
 #
 # **Questions the paper leaves open.** The algorithm of {cite:t}`shen2019` is three lines; around it stand a dozen
 # choices that the text names or that only the authors' code shows. Which of them carry the effect? One is changed at a
-# time, on the digits of [Table 1](labels), with systematic errors, 60 % right labels, and five seeds.
+# time, on the digits of {doc}`Table 1 <labels>`, with systematic errors, 60 % right labels, and five seeds.
 #
 # At the end of this page you will know, choice by choice, what may be changed at will and what may not.
 
@@ -142,8 +142,8 @@ show(digits)
 #
 # ## On CIFAR-10
 #
-# A larger problem with another default, that of [its page](cifar): ReLU, batch norm, momentum, plain logits; early
-# rounds first, the last fit in full. The same settings, systematic errors with 60 % right labels, at three seeds.
+# A larger problem with another default, that of {doc}`its page <cifar>`: ReLU, batch norm, momentum, plain logits;
+# early rounds first, the last fit in full. The same settings, systematic errors with 60 % right labels, at three seeds.
 
 # %% tags=["hide-input"]
 colour = compare("cifar", {"scale": "cpu", "noise": "systematic", "clean": 0.6}, COLOUR)

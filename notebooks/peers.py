@@ -83,7 +83,7 @@ live[["test_accuracy", "precision", "visits", "seconds"]].round(1)
 #
 # ## Recorded, at the paper's size
 #
-# MNIST-3000 as in [Table 1](labels). The fraction of right labels is known to every method that asks
+# MNIST-3000 as in {doc}`Table 1 <labels>`. The fraction of right labels is known to every method that asks
 # for it: ITLM, self-paced learning and Co-teaching get five points less, as in the paper; the other two do not ask.
 
 # %% tags=["hide-input"]

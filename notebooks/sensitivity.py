@@ -16,7 +16,7 @@
 #
 # **Not in the paper, but for two columns of Table 1** {cite:p}`shen2019`. Three things that a user cannot choose: how
 # well the fraction of right labels is known, whether some classes are rare, and whether errors fall where a person
-# would make them. Digits, 3,000 of them, five seeds, the network and steps of [Table 1](labels).
+# would make them. Digits, 3,000 of them, five seeds, the network and steps of {doc}`Table 1 <labels>`.
 #
 # At the end of this page you will know on which side of the truth to err with $\alpha$, when to ask for `balanced`,
 # and for which errors this method is the wrong one.
