@@ -23,7 +23,6 @@ import torch
 from torch import nn
 
 from . import cifar, corruption, data, defences, noisy, records, training
-from .config import Config as Checked
 from .config import flag, one_of, parameter, real, whole
 from .trimming import Round
 
@@ -31,29 +30,24 @@ __all__ = ["RECIPE", "SCALES", "Config", "Task", "digest", "measure", "rounds", 
 
 RECIPE = 1
 
-WATCHED = 2000  # clean training samples that are looked at after every pass, beside all marked ones
-SPECTRAL = 1.5  # how many times the samples that may be bad spectral signatures drop, as their authors have it
+WATCHED = 2000  # clean and marked training samples that are looked at after every pass
+SPECTRAL = 1.5  # spectral signatures drop, of each class, so many times what is marked, as their authors have it
 
-SCALES = {
-    "demo": {"dataset": "mnist5k", "n": 3000, "early": 4, "early_epochs": 2.0, "epochs": 8.0, "rounds": 1},
-    "cpu": {"dataset": "cifar10", "n": 25_000, "early": 4, "early_epochs": 8.0, "epochs": 16.0, "rounds": 1},
-    "paper": {"dataset": "cifar10", "n": 50_000, "early": 4, "early_epochs": 20.0, "epochs": 80.0, "rounds": 1},
-}
-_OWN = ("dataset", "n", "early", "early_epochs", "epochs", "rounds")  # of the preset; the rest is that of itlm.cifar
-SCALES = {
-    scale: {name: value for name, value in cifar.SCALES[scale].items() if name not in _OWN} | own
-    for scale, own in SCALES.items()
+SCALES = {  # the networks and steps of itlm.cifar, with rounds and passes of their own
+    "demo": cifar.SCALES["demo"] | {"early": 4, "early_epochs": 2.0, "epochs": 8.0},
+    "cpu": cifar.SCALES["cpu"],
+    "paper": cifar.SCALES["paper"] | {"rounds": 1},
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Checked):
-    """One run of the experiment. None means: as the scale has it.
+class Config(cifar.Recipe):
+    """One run of the experiment. Beside these fields it has those of `itlm.cifar.Recipe`.
 
     Attributes
     ----------
     scale : {"demo", "cpu", "paper"}
-        Where the fields below that are None come from.
+        Where the fields that are None come from.
     dataset : {"cifar10", "mnist", "mnist5k"} or None
         The image set; digits are framed to 32 x 32 pixels, in three equal colours.
     class_a : int in 0..9 or None
@@ -68,23 +62,18 @@ class Config(Checked):
         Fraction kept (alpha in Algorithm 1).
     method : {"itlm", "naive", "oracle", "spectral", "clustering", "low_loss"}
         What chooses the samples. Naive trains on everything, and is looked at after every pass; the last three are in
-        `itlm.defences`.
+        `itlm.defences`. Spectral signatures are told how many samples are marked, which their authors presume.
     stop_early : bool
         Whether the early rounds are; if not, every fit has all passes.
     balanced : bool
         Trim within each given class.
     seed : int
         Of the subset, the mark, the weights and the batches.
-    n, early, early_epochs, epochs, rounds
-        Training images; rounds stopped early, and passes over the kept samples in each; passes over all n in every
-        other fit, and how many of these follow.
-    network, width, stem, normalisation, whiten, batch, lr, momentum, weight_decay, shape, augment, half
-        As for `itlm.cifar.Config`.
     """
 
     scale: str = parameter("demo", one_of(*SCALES))
     dataset: str | None = parameter(None, one_of("cifar10", "mnist", "mnist5k", optional=True))
-    class_a: int | None = parameter(1, whole(0, 9, optional=True))
+    class_a: int | None = parameter(None, whole(0, 9, optional=True))
     class_b: int = parameter(2, whole(0, 9))
     mark: str = parameter("X", one_of(*corruption.MARKS))
     share: float = parameter(0.005, real(0, 0.5))
@@ -93,23 +82,6 @@ class Config(Checked):
     stop_early: bool = parameter(True, flag())
     balanced: bool = parameter(False, flag())
     seed: int = parameter(0, whole())
-    n: int | None = parameter(None, whole(100, 60_000, optional=True))
-    early: int | None = parameter(None, whole(1, 50, optional=True))
-    early_epochs: float | None = parameter(None, real(0, 1000, above_low=True, optional=True))
-    epochs: float | None = parameter(None, real(0, 1000, above_low=True, optional=True))
-    rounds: int | None = parameter(None, whole(0, 50, optional=True))
-    network: str | None = parameter(None, one_of("small", "wide", optional=True))
-    width: int | None = parameter(None, whole(1, 1000, optional=True))
-    stem: int | None = parameter(None, whole(1, 2, optional=True))
-    normalisation: str | None = parameter(None, one_of("batch", "none", optional=True))
-    whiten: bool | None = parameter(None, flag(optional=True))
-    batch: int | None = parameter(None, whole(1, 10_000, optional=True))
-    lr: float | None = parameter(None, real(0, 10, above_low=True, optional=True))
-    momentum: float | None = parameter(None, real(0, 0.99, optional=True))
-    weight_decay: float | None = parameter(None, real(0, 1, optional=True))
-    shape: str | None = parameter(None, one_of("constant", "drop", "one_cycle", optional=True))
-    augment: str | None = parameter(None, one_of(*training.AUGMENT, optional=True))
-    half: bool | None = parameter(None, flag(optional=True))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -171,7 +143,7 @@ def task(config: Config) -> Task:
 
 def _inner(c: Config, method: str) -> cifar.Config:
     """The run of `itlm.cifar` whose rounds and fits these are."""
-    shared = {f.name for f in fields(cifar.Config)} & {f.name for f in fields(Config)} - {"dataset", "method"}
+    shared = {f.name for f in fields(cifar.Recipe)} | {"scale", "alpha", "balanced", "seed"}
     same = {name: getattr(c, name) for name in shared}
     return cifar.Config(**same | {"method": method} | ({} if c.stop_early else {"early_epochs": c.epochs}))
 
@@ -192,7 +164,7 @@ def rounds(
     theta : torch.nn.Module, optional
         As above.
     checkpoint : path, optional
-        A file that holds the state of the fit under way, after each pass.
+        Where each fit keeps its state, after each pass, see `itlm.cifar.fit`.
     seen : list, optional
         Gets, of naive training, what `watched` tells of each pass.
 
@@ -210,16 +182,16 @@ def rounds(
         yield from cifar.rounds(inner, given, start=start, theta=theta, checkpoint=checkpoint, watch=watch, seen=seen)
         return
     inner = _inner(c, "itlm")  # whose fit 0 is stopped early, and whose fit number ``early`` is not
-    first = cifar.fit(inner, given, None, 0 if c.method == "low_loss" else c.early)
+    first = cifar.fit(inner, given, None, 0 if c.method == "low_loss" else c.early, checkpoint=checkpoint)
     if c.method == "low_loss":
         kept = defences.low_loss(training.sample_losses(first, given.x, given.y), c.alpha)
     else:
         found = defences.features(first, given.x)
         if c.method == "spectral":
-            kept = defences.spectral_signatures(found, given.y, min(0.5, SPECTRAL * (1 - c.alpha)))
+            kept = defences.spectral_signatures(found, given.y, int(SPECTRAL * round(c.share * c.n)))
         else:
             kept = defences.activation_clustering(found, given.y, seed=c.seed)
-    network = cifar.fit(inner, given, kept, c.early + 1)
+    network = cifar.fit(inner, given, kept, c.early + 1, checkpoint=checkpoint)
     yield noisy.only_round(network, training.sample_losses(network, given.x, given.y), kept)
 
 
@@ -236,13 +208,13 @@ def watched(network: nn.Module, given: Task, config: Config) -> dict[str, float]
     dict of float
         ``accuracy_clean`` and ``accuracy_bad``, the percentage of the training samples whose *given* label is
         predicted; ``loss_auc``, the chance, in percent, that a marked sample has the larger loss than a clean one;
-        ``attack``, the percentage of marked test images that are sent to the target class. Of all marked samples and of
-        2,000 clean ones, evenly spaced, where there are more.
+        ``attack_pass``, the percentage of marked test images that are sent to the target class. Of at most 2,000 clean
+        and 2,000 marked samples, every k-th.
     """
     clean, bad = np.flatnonzero(~given.is_bad), np.flatnonzero(given.is_bad)
-    some = np.concatenate([clean[:: max(1, len(clean) // WATCHED)], bad])
+    some = np.concatenate([side[:: -(-len(side) // WATCHED) or 1] for side in (clean, bad)])
     told = cifar.watched(network, given._replace(**{k: getattr(given, k)[some] for k in ("x", "y", "is_bad")}))
-    return told | {"attack": _sent(network, given.attack_x, config.class_b)}
+    return told | {"attack_pass": _sent(network, given.attack_x, config.class_b)}
 
 
 def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
@@ -295,8 +267,7 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     config : Config
         The run.
     checkpoint : path, optional
-        A file that holds the last finished round; beside it, with ``.fit`` appended, the fit under way. A run that was
-        killed goes on from them and gives the same record; the files are removed at the end.
+        As for `itlm.cifar.run`.
 
     Returns
     -------
@@ -306,12 +277,7 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     c = config.resolved()
     given = task(config)
     record = records.begin("backdoor", RECIPE, c, digest(c))
-    begun, seen = None if checkpoint is None else f"{checkpoint}.fit", []
-    follow = partial(rounds, c, given, checkpoint=begun, seen=seen)
     make = partial(cifar.make_network, _inner(c, "itlm"), given)
-    for step in training.resumable(follow, make, record, checkpoint):
-        record.add(step.t, measure(step, given, c))
-    for t, numbers in enumerate(seen, 1):
-        record.add(t, {name if name != "attack" else "attack_pass": value for name, value in numbers.items()})
+    cifar.record_rounds(record, partial(rounds, c, given), make, lambda step: measure(step, given, c), checkpoint)
     record.add(0, {"marked": 100 * given.rate})
     return record.finish()

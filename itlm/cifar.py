@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import data, networks, noisy, peers, records, training
+from . import checkpoints, data, networks, noisy, peers, records, training
 from .config import Config as Checked
 from .config import alpha_of, flag, one_of, parameter, real, whole
 from .trimming import Round, iterate, n_kept
@@ -31,10 +31,12 @@ __all__ = [
     "RECIPE",
     "SCALES",
     "Config",
+    "Recipe",
     "digest",
     "fit",
     "make_network",
     "measure",
+    "record_rounds",
     "rounds",
     "run",
     "task",
@@ -66,13 +68,58 @@ SCALES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Checked):
-    """One run of the experiment. None means: as the scale has it.
+class Recipe(Checked):
+    """How the network of a run is made and trained, here and in `itlm.backdoor`. None means: as the scale has it.
+
+    Attributes
+    ----------
+    n : int or None
+        Training images.
+    network : {"small", "wide"} or None
+        `itlm.networks.SmallNet`, or a WideResNet of 16 layers.
+    width : int or None
+        Of the network: channels of the small one, 10 for WideResNet-16-10.
+    stem : {1, 2} or None
+        Stride of the small network's first convolution.
+    normalisation : {"batch", "none"} or None
+        Of the small network.
+    whiten : bool or None
+        Begin the small network with `itlm.networks.whitening` filters of the training images.
+    early, early_epochs, epochs, rounds
+        Rounds stopped early, and passes over the kept samples in each; passes over all n in every other fit (the same
+        steps whatever is kept), and how many of these follow.
+    batch, lr, momentum, weight_decay, shape, augment, half
+        Samples a step; step size, momentum, weight decay and shape of the step size over a fit, see
+        `itlm.training.Schedule`; augmentation; half precision on a CPU too.
+    """
+
+    n: int | None = parameter(None, whole(100, 60_000, optional=True))
+    network: str | None = parameter(None, one_of("small", "wide", optional=True))
+    width: int | None = parameter(None, whole(1, 1000, optional=True))
+    stem: int | None = parameter(None, whole(1, 2, optional=True))
+    normalisation: str | None = parameter(None, one_of("batch", "none", optional=True))
+    whiten: bool | None = parameter(None, flag(optional=True))
+    early: int | None = parameter(None, whole(1, 50, optional=True))
+    early_epochs: float | None = parameter(None, real(0, 1000, above_low=True, optional=True))
+    epochs: float | None = parameter(None, real(0, 1000, above_low=True, optional=True))
+    rounds: int | None = parameter(None, whole(0, 50, optional=True))
+    batch: int | None = parameter(None, whole(1, 10_000, optional=True))
+    lr: float | None = parameter(None, real(0, 10, above_low=True, optional=True))
+    momentum: float | None = parameter(None, real(0, 0.99, optional=True))
+    weight_decay: float | None = parameter(None, real(0, 1, optional=True))
+    shape: str | None = parameter(None, one_of("constant", "drop", "one_cycle", optional=True))
+    augment: str | None = parameter(None, one_of(*training.AUGMENT, optional=True))
+    half: bool | None = parameter(None, flag(optional=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Recipe):
+    """One run of the experiment. Beside these fields it has those of `Recipe`.
 
     Attributes
     ----------
     scale : {"demo", "cpu", "paper"}
-        Where the fields below that are None come from.
+        Where the fields that are None come from.
     dataset : {"cifar10", "mnist5k"} or None
         The image set; digits are framed to 32 x 32 pixels, in three equal colours.
     noise : {"systematic", "random"}
@@ -85,16 +132,6 @@ class Config(Checked):
         What chooses the samples. The baseline trains on everything, in full, and is looked at after every pass. The
         paper's "1-step" column is ITLM with ``early=1, rounds=1``. The last four are other authors' methods, see
         `itlm.peers`.
-    network : {"small", "wide"} or None
-        `itlm.networks.SmallNet`, or a WideResNet of 16 layers.
-    width : int or None
-        Of the network: channels of the small one, 10 for WideResNet-16-10.
-    stem : {1, 2} or None
-        Stride of the small network's first convolution.
-    normalisation : {"batch", "none"} or None
-        Of the small network.
-    whiten : bool or None
-        Begin the small network with `itlm.networks.whitening` filters of the training images.
     bounded : bool
         Whether the logits pass through tanh, as in the authors' network for digits.
     balanced : bool
@@ -111,11 +148,6 @@ class Config(Checked):
         Test on 5,000 other training images: for choosing a recipe, by baseline and oracle alone.
     seed : int
         Of the subset, the errors, the weights and the batches.
-    n, early, early_epochs, epochs, rounds, batch, lr, momentum, weight_decay, shape, augment, half
-        Training images; rounds stopped early, and passes over the kept samples in each; passes over all n in every
-        other fit (the same steps whatever is kept), and how many of these follow; samples a step; step size, momentum,
-        weight decay and shape of the step size over a fit, see `itlm.training.Schedule`; augmentation; half
-        precision on a CPU too.
     """
 
     scale: str = parameter("demo", one_of(*SCALES))
@@ -124,11 +156,6 @@ class Config(Checked):
     clean: float = parameter(0.6, real(0, 1))
     alpha: float | None = parameter(None, real(0, 1, above_low=True, optional=True))
     method: str = parameter("itlm", one_of("itlm", "baseline", "oracle", "centroid", *peers.METHODS))
-    network: str | None = parameter(None, one_of("small", "wide", optional=True))
-    width: int | None = parameter(None, whole(1, 1000, optional=True))
-    stem: int | None = parameter(None, whole(1, 2, optional=True))
-    normalisation: str | None = parameter(None, one_of("batch", "none", optional=True))
-    whiten: bool | None = parameter(None, flag(optional=True))
     bounded: bool = parameter(False, flag())
     balanced: bool = parameter(False, flag())
     warm: bool = parameter(False, flag())
@@ -137,18 +164,6 @@ class Config(Checked):
     compiled: bool = parameter(False, flag())
     validate: bool = parameter(False, flag())
     seed: int = parameter(0, whole())
-    n: int | None = parameter(None, whole(100, 50_000, optional=True))
-    early: int | None = parameter(None, whole(1, 50, optional=True))
-    early_epochs: float | None = parameter(None, real(0, 1000, above_low=True, optional=True))
-    epochs: float | None = parameter(None, real(0, 1000, above_low=True, optional=True))
-    rounds: int | None = parameter(None, whole(0, 50, optional=True))
-    batch: int | None = parameter(None, whole(1, 10_000, optional=True))
-    lr: float | None = parameter(None, real(0, 10, above_low=True, optional=True))
-    momentum: float | None = parameter(None, real(0, 0.99, optional=True))
-    weight_decay: float | None = parameter(None, real(0, 1, optional=True))
-    shape: str | None = parameter(None, one_of("constant", "drop", "one_cycle", optional=True))
-    augment: str | None = parameter(None, one_of(*training.AUGMENT, optional=True))
-    half: bool | None = parameter(None, flag(optional=True))
 
     def resolved(self) -> "Config":
         """Return the same run with nothing left to the scale."""
@@ -186,7 +201,7 @@ def _schedule(c: Config, t: int) -> training.Schedule:
         return training.Schedule(epochs=c.epochs, **rest)
     kept = c.n if t == 0 else n_kept(c.n, c.alpha)
     epochs = c.early_epochs if t < c.early else c.epochs
-    return training.Schedule(steps=max(1, int(epochs * kept / c.batch)), **rest)
+    return training.Schedule(steps=max(1, training.count_steps(epochs, kept, c.batch)), **rest)
 
 
 def fit(config: Config, given, kept, t: int, *, before=None, checkpoint=None, watch=None, seen=None) -> nn.Module:
@@ -204,13 +219,15 @@ def fit(config: Config, given, kept, t: int, *, before=None, checkpoint=None, wa
         Decides the seed, and whether the fit is stopped early.
     before : torch.nn.Module, optional
         The network of the fit before, where a warm start begins.
-    checkpoint, watch, seen
+    checkpoint : path, optional
+        As for `itlm.training.fit`, with the number of the fit appended: no fit meets the state of another.
+    watch, seen
         As for `itlm.training.fit`.
     """
     c, make = config, partial(make_network, config, given)
     begin = partial(copy.deepcopy, before) if c.warm and before is not None else make
     seed, schedule = training.derived_seed(c.seed, t), _schedule(c, t)
-    more = {"checkpoint": checkpoint, "watch": watch, "seen": seen}
+    more = {"checkpoint": checkpoint and f"{checkpoint}{t}", "watch": watch, "seen": seen}
     return training.fit(begin, given.x, given.y, kept, schedule, seed=seed, note=f"{c.method} {t}", **more)
 
 
@@ -230,7 +247,7 @@ def rounds(
     theta : torch.nn.Module, optional
         As above.
     checkpoint : path, optional
-        A file that holds the state of the fit under way, after each pass.
+        Where each fit keeps its state, after each pass, see `fit`. Other authors' methods keep none.
     watch : callable, (network, step) -> dict, optional
         Looks at a baseline after every pass; `watched` by default.
     seen : list, optional
@@ -240,7 +257,7 @@ def rounds(
     ------
     Round
         ``theta`` is the network. Methods without rounds have a single one, whose ``kept`` is what their network was
-        trained on.
+        trained on or, for other authors' methods, what they trust at the end.
     """
     c = config.resolved()
     given = given or task(config)
@@ -280,10 +297,10 @@ def watched(network: nn.Module, given: noisy.Task) -> dict[str, float]:
     -------
     dict of float
         ``accuracy_clean`` and ``accuracy_bad``, the percentage of the training samples whose *given* label is
-        predicted; ``loss_auc``, the chance, in percent, that a bad sample has the larger loss. Of 5,000 samples, evenly
-        spaced, where there are more.
+        predicted; ``loss_auc``, the chance, in percent, that a bad sample has the larger loss. Of every k-th sample,
+        for at most 5,000.
     """
-    some = slice(None, None, max(1, len(given.y) // WATCHED))
+    some = slice(None, None, -(-len(given.y) // WATCHED))
     y, is_bad = given.y[some], given.is_bad[some]
     out = training.outputs(network, given.x[some])
     right = (out.argmax(1) == y).cpu().numpy()
@@ -311,6 +328,30 @@ def digest(config: Config) -> str:
     return data.digest(config.resolved().dataset)
 
 
+def record_rounds(record, rounds, make_network, measure, checkpoint=None) -> records.Record:
+    """Record a run whose rounds are those of `rounds`, going on where it was killed.
+
+    Parameters
+    ----------
+    record : itlm.records.Record
+        As `itlm.records.begin` makes it; its rows are added to.
+    rounds : callable, (start, theta, checkpoint, seen) -> iterator of Round
+        All by name.
+    make_network : callable, () -> torch.nn.Module
+    measure : callable, (Round) -> dict of float
+        The numbers of a round. What ``rounds`` puts into ``seen`` becomes rounds 1, 2, ...
+    checkpoint : path, optional
+        The run's file; beside it, with ``.fit`` and a number appended, those of its fits.
+    """
+    seen = []
+    follow = partial(rounds, checkpoint=checkpoint and f"{checkpoint}.fit", seen=seen)
+    for step in checkpoints.resumable(follow, make_network, record, checkpoint):
+        record.add(step.t, measure(step))
+    for t, numbers in enumerate(seen, 1):
+        record.add(t, numbers)
+    return record
+
+
 def run(config: Config, *, checkpoint=None) -> records.Record:
     """Run once, and record.
 
@@ -319,8 +360,9 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     config : Config
         The run.
     checkpoint : path, optional
-        A file that holds the last finished round; beside it, with ``.fit`` appended, the fit under way. A run that was
-        killed goes on from them and gives the same record; the files are removed at the end.
+        A file that holds the last finished round; beside it, with ``.fit`` and a number appended, the fit under way. A
+        run that was killed goes on from them (other authors' methods begin anew) and gives the same record; the files
+        are removed at the end.
 
     Returns
     -------
@@ -330,11 +372,7 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     c = config.resolved()
     given = task(config)
     record = records.begin("cifar", RECIPE, c, digest(c))
-    begun, seen = None if checkpoint is None else f"{checkpoint}.fit", []
-    follow = partial(rounds, c, given, checkpoint=begun, seen=seen)
-    for step in training.resumable(follow, partial(make_network, c, given), record, checkpoint):
-        record.add(step.t, measure(step, given, c))
-    for t, numbers in enumerate(seen, 1):
-        record.add(t, numbers)
+    make = partial(make_network, c, given)
+    record_rounds(record, partial(rounds, c, given), make, lambda step: measure(step, given, c), checkpoint)
     record.add(0, {"wrong_rate": 100 * given.rate})
     return record.finish()

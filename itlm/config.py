@@ -145,7 +145,12 @@ def alpha_of(clean: float) -> float:
 
 
 def parameter(default: Any, allowed: Range) -> Any:
-    """Declare a field of a `Config` with its default and its range."""
+    """Declare a field of a `Config` with its default and its range.
+
+    A field that may be None is None by default: tables have an empty cell for None, and for what an older run lacks.
+    """
+    if allowed.optional and default is not None:
+        raise ValueError(f"a field that may be None must be None by default, got {default!r}")
     return field(default=default, metadata={"range": allowed})
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .trimming import n_kept, trim
+from .trimming import n_kept
 
 __all__ = ["activation_clustering", "features", "low_loss", "spectral_signatures"]
 
@@ -46,7 +46,7 @@ def features(network: nn.Module, x: torch.Tensor, *, batch: int = 1000) -> torch
     return torch.cat(seen)
 
 
-def spectral_signatures(found, y, dropped: float) -> torch.Tensor:
+def spectral_signatures(found, y, dropped: int) -> torch.Tensor:
     """Trust all but the samples that lie farthest out along their class's main direction.
 
     Parameters
@@ -55,20 +55,22 @@ def spectral_signatures(found, y, dropped: float) -> torch.Tensor:
         From `features`.
     y : tensor of int, shape (n,)
         Labels as given.
-    dropped : float in [0, 1)
-        Fraction of each class to drop: 1.5 times the fraction that may be bad, as the authors have it.
+    dropped : int
+        How many of each class, but never more than half of it: 1.5 times the number that may be bad, as the authors
+        have it.
 
     Returns
     -------
     tensor of bool, shape (n,)
     """
-    scores = torch.zeros(len(y), dtype=torch.float64)
-    for label in y.unique().tolist():
-        mine = (y == label).cpu()
+    kept, y = torch.ones(len(y), dtype=torch.bool), y.cpu()
+    for label in y.unique():
+        mine = (y == label).nonzero().squeeze(1)
         centred = found[mine].double() - found[mine].double().mean(0)
         direction = torch.linalg.svd(centred, full_matrices=False).Vh[0]
-        scores[mine] = (centred @ direction) ** 2
-    return trim(scores, 1 - dropped, groups=y.cpu())
+        farthest = (centred @ direction).abs().argsort(descending=True, stable=True)
+        kept[mine[farthest[: min(dropped, len(mine) // 2)]]] = False
+    return kept
 
 
 def activation_clustering(found, y, *, smallest: float = 0.35, seed: int = 0) -> torch.Tensor:

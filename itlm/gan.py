@@ -27,7 +27,7 @@ from torch import nn
 from torch.nn.functional import relu, softplus
 from tqdm import tqdm
 
-from . import corruption, data, judging, networks, records, training
+from . import checkpoints, corruption, data, judging, networks, records, training
 from .config import Config as Checked
 from .config import alpha_of, flag, one_of, parameter, real, whole
 from .trimming import Round, iterate, n_kept, trim
@@ -563,7 +563,7 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
         record.add(0, {"visits": visits(c)})
     else:
         make = partial(_make, c, given.x.shape[1])
-        for step in training.resumable(partial(rounds, c, given), make, record, checkpoint):
+        for step in checkpoints.resumable(partial(rounds, c, given), make, record, checkpoint):
             record.add(step.t, measure(step, given, c))
             if c.seed == 0 and step.t in SHOWN:
                 room = records.ROOM // (len(SHOWN) * given.x[0].numel())

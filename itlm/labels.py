@@ -21,7 +21,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from . import data, networks, noisy, peers, records, training
+from . import checkpoints, data, networks, noisy, peers, records, training
 from .config import Config as Checked
 from .config import alpha_of, flag, one_of, parameter, real, whole
 from .noisy import Task
@@ -149,8 +149,8 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
     Yields
     ------
     Round
-        ``theta`` is the network. The oracle and the centroid rule have a single round, whose ``kept`` is
-        what their network was trained on.
+        ``theta`` is the network. Methods without rounds have a single one, whose ``kept`` is what their network was
+        trained on or, for other authors' methods, what they trust at the end.
     """
     c = config.resolved()
     given = given or task(config)
@@ -193,9 +193,9 @@ def _schedule(c: Config, t: int, seen: int) -> training.Schedule:
     """How fit number t of a run goes, which sees so many samples."""
     rest = {"batch": c.batch, "lr": c.lr, "momentum": c.momentum}
     if t < c.early and c.method == "itlm":
-        return training.Schedule(steps=max(1, int(c.early_epochs * seen / c.batch + 1e-9)), **rest)
+        return training.Schedule(steps=max(1, training.count_steps(c.early_epochs, seen, c.batch)), **rest)
     if c.equal == "epochs" and c.method == "itlm":
-        return training.Schedule(steps=max(1, int(c.epochs * seen / c.batch + 1e-9)), **rest)
+        return training.Schedule(steps=max(1, training.count_steps(c.epochs, seen, c.batch)), **rest)
     return training.Schedule(epochs=c.epochs, **rest)
 
 
@@ -277,7 +277,7 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     given = task(config)
     make = partial(networks.LeNet, activation=c.activation, bounded=c.bounded)
     record = records.begin("labels", RECIPE, c, digest(c))
-    for step in training.resumable(partial(rounds, config, given), make, record, checkpoint):
+    for step in checkpoints.resumable(partial(rounds, config, given), make, record, checkpoint):
         record.add(step.t, measure(step, given, config))
     record.add(0, {"wrong_rate": 100 * given.rate})
     return record.finish()

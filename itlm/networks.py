@@ -14,6 +14,7 @@ __all__ = [
     "WideResNet",
     "from_tanh",
     "initialised",
+    "pick_device",
     "to_tanh",
     "whitening",
 ]
@@ -32,6 +33,11 @@ def initialised(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs' generators as well
         return make()
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device of that name, or the GPU where there is one for ``"auto"``."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 class LeNet(nn.Sequential):

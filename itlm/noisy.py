@@ -75,13 +75,18 @@ def draw(
     Raises
     ------
     ValueError
-        If there are fewer images than asked for.
+        If there are fewer images than asked for, the held-out ones included.
     """
     images = _images(dataset)
     random = np.random.default_rng([seed, 0])
     chosen = _subset(images.train_y, n, imbalance, random)
     if held_out:
         others = np.setdiff1d(np.arange(len(images.train_y)), chosen)
+        if held_out > len(others):
+            raise ValueError(
+                f"n={n} leaves {len(others)} of the {len(images.train_y)} training images, fewer than the {held_out} "
+                "that are held out: lower n"
+            )
         others = others[
             corruption.stratified_subset(images.train_y[others], held_out, np.random.default_rng([seed, 1]))
         ]
@@ -128,10 +133,17 @@ def yardstick(method: str, given: Task, alpha: float) -> torch.Tensor:
 
     ``"baseline"`` takes all, ``"oracle"`` the clean ones, ``"centroid"`` the part alpha of each given class that is
     nearest to its mean image.
+
+    Raises
+    ------
+    ValueError
+        For an oracle without clean samples.
     """
     if method == "baseline":
         return torch.ones(len(given.y), dtype=torch.bool)
     if method == "oracle":
+        if given.is_bad.all():
+            raise ValueError("the oracle has no clean sample to train on: raise clean")
         return torch.as_tensor(~given.is_bad)
     return trim(centroid_distances(given.x, given.y), alpha, groups=given.y)
 

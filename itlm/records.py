@@ -348,7 +348,7 @@ def series(tables, config, metric: str, at: int | str = "last"):
     metric : str
         Which number.
     at : int or "last"
-        Of which round.
+        Of which round; ``"last"`` is the last that has the number.
 
     Returns
     -------
@@ -377,7 +377,7 @@ def by_round(tables, config, metric: str):
 
 
 def _runs_of(runs, config):
-    """The finished runs of a configuration, whatever their seed."""
+    """The finished runs of a configuration, whatever their seed; of the newest recipe, where there are several."""
     runs = runs[runs.status == "ok"]
     for f in fields(config):
         want = getattr(config, f.name)
@@ -388,7 +388,7 @@ def _runs_of(runs, config):
         else:
             column = runs[f.name]
             runs = runs[(column == want) | (column.isna() & (want == f.default or want is None))]
-    return runs
+    return runs[runs.recipe == runs.recipe.max()]
 
 
 NEEDED = {".runs.csv": ["key", "recipe", "data", "status", "reason"], ".csv": ["key", "round", "metric", "value"]}

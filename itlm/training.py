@@ -7,35 +7,29 @@ Source: Shen & Sanghavi, ICML 2019, Algorithm 2 (step size eta, M gradient steps
 re-initialisation).
 """
 
-import glob
-import hashlib
-import io
 import math
 import os
 import sys
-import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from .networks import initialised
-from .trimming import Round
+from .checkpoints import Checkpoint
+from .networks import initialised, pick_device
 
 __all__ = [
     "Schedule",
     "batches",
+    "count_steps",
     "fit",
     "Diverged",
     "outputs",
     "sample_losses",
     "augmented",
-    "resumable",
     "derived_seed",
     "pick_device",
     "to_tensor",
@@ -103,11 +97,16 @@ class Schedule:
 
     def n_steps(self, n: int) -> int:
         """Count the gradient steps of one fit, where n samples are all there are."""
-        return self.steps if self.steps is not None else math.floor(self.epochs * n / self.batch + 1e-9)
+        return self.steps if self.steps is not None else count_steps(self.epochs, n, self.batch)
 
     def lr_at(self, step: int, n_steps: int) -> float:
         """Learning rate of a step, 0 <= step < n_steps."""
         return self.lr * _SHAPES[self.shape](step / n_steps)
+
+
+def count_steps(epochs: float, n: int, batch: int) -> int:
+    """Count the gradient steps of so many passes over n samples: floor(epochs n / batch)."""
+    return math.floor(epochs * n / batch + 1e-9)
 
 
 AUGMENT = ("none", "mirror", "shift")
@@ -195,7 +194,7 @@ def fit(
         ``"auto"`` takes the GPU where there is one. On a GPU the network is trained under autocast.
     checkpoint : path, optional
         File that holds the state after each pass; a fit that was killed goes on from there and ends at the
-        same weights, and the file is removed. A checkpoint of another fit is refused.
+        same weights, if the loss has no memory, and the file is removed. A checkpoint of another fit is refused.
     watch : callable, (network, step) -> None, optional
         Called after each pass with the network in eval mode and the number of steps taken, to look and not
         to touch: what is fitted is the same with and without it.
@@ -245,7 +244,7 @@ def fit(
     n_kept = len(x) if kept is None else int(kept.sum())
     every = max(1, n_kept // schedule.batch)  # steps a pass
     seen = [] if seen is None else seen
-    state = _Checkpoint(checkpoint, network, optimizer, scaler, generator, (schedule, seed, kept, x, y), seen)
+    state = Checkpoint(checkpoint, network, optimizer, scaler, generator, (schedule, seed, kept, x, y), seen)
     step = first = shown = state.load()
     network.train()
     forward = torch.compile(network) if schedule.compiled else network  # shares the weights; only training goes through
@@ -357,64 +356,9 @@ def augmented(x: torch.Tensor, how: str, generator: torch.Generator) -> torch.Te
     return padded[sample, :, rows, columns].permute(0, 3, 1, 2)
 
 
-def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, checkpoint=None) -> Iterator[Round]:
-    """Yield the rounds of a run, going on after the last finished one where a checkpoint has it.
-
-    Parameters
-    ----------
-    rounds : callable, (start, theta) -> iterator of Round
-        The experiment's rounds, both arguments by name.
-    make_network : callable, () -> torch.nn.Module
-        Makes a network of theta's shape, to put saved weights into.
-    record : itlm.records.Record
-        What the run has found so far; saved and put back with the weights.
-    checkpoint : path, optional
-        The file; removed at the end. One of another run is refused.
-
-    Yields
-    ------
-    Round
-        Those not yet in the record.
-
-    Raises
-    ------
-    ValueError
-        If the checkpoint is of another run.
-    """
-    path, done, start = None if checkpoint is None else Path(checkpoint), -1, {}
-    saved = None if path is None else _read(path)
-    if saved:
-        if saved.get("key") != record.key:
-            raise ValueError(
-                f"checkpoint {path} is of run {saved.get('key')}, this is run {record.key}: remove the file"
-            )
-        theta = make_network()
-        theta.load_state_dict(saved["theta"])
-        theta = theta.to(pick_device(), memory_format=torch.channels_last).eval()
-        done, start = saved["t"], {"start": saved["t"], "theta": theta}
-        record.rows[:] = saved["rows"]
-        record.began -= saved.get("seconds", 0.0)
-        record.arrays |= {name: array.numpy() for name, array in saved["arrays"].items()}
-    for step in rounds(**start):  # the first one is measured again, so that the next knows what it replaces
-        if step.t <= done:
-            continue
-        yield step
-        if path:
-            arrays = {name: torch.from_numpy(array) for name, array in record.arrays.items()}  # weights-only loading
-            found = {"rows": record.rows, "arrays": arrays, "seconds": time.perf_counter() - record.began}
-            _write(path, {"key": record.key, "t": step.t, "theta": step.theta.state_dict(), **found})
-    if path:
-        _remove(path)
-
-
 def derived_seed(seed: int, t: int) -> int:
     """Return the seed of fit number t of a run: all its randomness derives from (seed, t)."""
     return int(np.random.SeedSequence([seed, t]).generate_state(1)[0])
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """Return the device of that name, or the GPU where there is one for ``"auto"``."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 def to_tensor(images, like=None) -> torch.Tensor:
@@ -455,75 +399,3 @@ def _check_labels(network, x, y) -> None:
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= n_classes:
         raise ValueError(f"y has labels {low}..{high}, but the network has {n_classes} outputs (0..{n_classes - 1})")
-
-
-def _read(path) -> dict | None:
-    """What a checkpoint holds; None where there is none, or one that cannot be read."""
-    if not path.exists():
-        return None
-    try:
-        return torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # a broken file: torch raises what it likes, and starting anew loses only time
-        warnings.warn(f"checkpoint {path} cannot be read and is ignored: {error}", stacklevel=3)
-        return None
-
-
-def _write(path, state) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    content = io.BytesIO()
-    torch.save(state, content)  # not to the file: torch does not say why a disk refuses
-    try:
-        partial.write_bytes(content.getbuffer())
-        os.replace(partial, path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # writing to an open file names none
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def _remove(path) -> None:
-    """Remove a checkpoint, and what a process that was killed while writing it has left."""
-    for file in (path, *path.parent.glob(f"{glob.escape(path.name)}.*.tmp")):
-        file.unlink(missing_ok=True)
-
-
-class _Checkpoint:
-    """The state of one fit in one file, or nothing at all where there is no path."""
-
-    def __init__(self, path, network, optimizer, scaler, generator, identity, seen):
-        self.path, self.seen = None if path is None else Path(path), seen
-        self.parts = {"network": network, "optimizer": optimizer, "scaler": scaler}
-        self.generator = generator
-        if self.path:
-            schedule, seed, kept, x, y = identity
-            data = hashlib.sha256(repr(network).encode())
-            for part in (x, y) if kept is None else (x, y, kept):
-                data.update(part.cpu().contiguous().numpy().tobytes())
-            self.identity = f"{schedule} seed={seed} data={data.hexdigest()[:16]}"
-
-    def load(self) -> int:
-        if self.path is None:
-            return 0
-        saved = _read(self.path)
-        if saved is None:
-            return 0
-        if saved.get("identity") != self.identity:
-            raise ValueError(
-                f"checkpoint {self.path} is of another fit ({saved.get('identity')}); this one is {self.identity}. "
-                "Remove the file or choose another name"
-            )
-        for name, part in self.parts.items():
-            part.load_state_dict(saved[name])
-        self.generator.set_state(saved["generator"])
-        self.seen[:] = saved["seen"]
-        return saved["step"]
-
-    def save(self, step: int) -> None:
-        if self.path:
-            state = {name: part.state_dict() for name, part in self.parts.items()}
-            state |= {"generator": self.generator.get_state(), "seen": self.seen}
-            _write(self.path, state | {"step": step, "identity": self.identity})
-
-    def clear(self) -> None:
-        if self.path:
-            _remove(self.path)

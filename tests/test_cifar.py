@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from itlm import cifar, noisy, records, training
+from itlm import checkpoints, cifar, noisy, records, training
 from itlm.cifar import Config, measure, rounds, run, task
 from itlm.data import Images
 
@@ -110,6 +110,31 @@ def test_the_papers_schedule_runs_as_a_whole_on_fewer_images_and_a_thinner_netwo
     assert training.Schedule(epochs=full.epochs, batch=256).n_steps(50_000) == 15_625
 
 
+def test_a_recipe_cannot_be_chosen_where_no_image_is_left(monkeypatch):
+    with pytest.raises(ValueError, match="n=200 leaves 100 of the 300 training images, fewer than the 5000 that are"):
+        task(small(validate=True))
+
+
+def test_an_oracle_without_clean_samples_is_refused():
+    with pytest.raises(ValueError, match="the oracle has no clean sample to train on: raise clean"):
+        list(rounds(small(method="oracle", clean=0.0, alpha=0.5)))
+
+
+def test_passes_are_counted_without_rounding_errors():
+    assert training.count_steps(4.35, 200, 10) == 87
+    config = small(early_epochs=4.35, alpha=1.0, early=1, rounds=0, batch=10)
+    assert cifar.visits(config) == 870
+
+
+def test_at_most_five_thousand_samples_are_watched(monkeypatch):
+    monkeypatch.setattr(cifar, "WATCHED", 150)
+    seen, outputs = [], training.outputs
+    monkeypatch.setattr(training, "outputs", lambda network, x: seen.append(len(x)) or outputs(network, x))
+    given = task(small())
+    cifar.watched(cifar.make_network(small(), given).eval(), given)
+    assert seen == [100]
+
+
 def test_one_early_round_and_one_full_are_the_papers_one_step():
     steps = list(rounds(small(early=1, rounds=1)))
     assert [step.t for step in steps] == [0, 1]
@@ -130,10 +155,11 @@ def test_wrong_labels_are_dropped():
     assert found["precision"] > 85 and found["test_accuracy"] > 60 and given.rate == pytest.approx(0.3)
 
 
-def test_the_truth_and_the_test_images_never_reach_the_method():
-    config = small()
+@pytest.mark.parametrize("method", ["itlm", "baseline", "centroid", "self_paced"])
+def test_the_truth_and_the_test_images_never_reach_the_method(method):
+    config = small(method=method)
     given = task(config)
-    blind = given._replace(is_bad=None, test_x=None, test_y=None)
+    blind = given._replace(**dict.fromkeys(set(given._fields) - {"x", "y"}))
     for ours, theirs in zip(rounds(config, given), rounds(config, blind), strict=True):
         assert torch.equal(ours.kept, theirs.kept) and torch.equal(ours.losses, theirs.losses)
 
@@ -172,6 +198,24 @@ def test_digits_are_framed_and_coloured():
 PASS = ("accuracy_clean", "accuracy_bad", "loss_auc")
 
 
+def test_a_torn_file_of_the_run_costs_no_more_than_time(tmp_path, monkeypatch):
+    config, file, save = small(), tmp_path / "run.pt", checkpoints.Checkpoint.save
+    whole = run(config)
+
+    def stopping(self, step):
+        save(self, step)
+        if str(self.path).endswith("fit2"):
+            raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(checkpoints.Checkpoint, "save", stopping)
+        run(config, checkpoint=file)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.warns(UserWarning, match="run.pt cannot be read"):
+        assert run(config, checkpoint=file).rows == whole.rows
+    assert list(tmp_path.iterdir()) == []
+
+
 class Stopped(Exception):
     pass
 
@@ -182,7 +226,7 @@ def test_a_run_that_was_stopped_in_the_middle_of_a_fit_goes_on_to_the_same_recor
 ):
     config, file, saves = small(method=method), tmp_path / "run.pt", []
     whole = run(config)
-    save = training._Checkpoint.save
+    save = checkpoints.Checkpoint.save
 
     def stopping(self, step):
         save(self, step)
@@ -191,9 +235,9 @@ def test_a_run_that_was_stopped_in_the_middle_of_a_fit_goes_on_to_the_same_recor
             raise Stopped
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(training._Checkpoint, "save", stopping)
+        patch.setattr(checkpoints.Checkpoint, "save", stopping)
         run(config, checkpoint=file)
-    assert "run.pt.fit" in {path.name for path in tmp_path.iterdir()}
+    assert f"run.pt.fit{2 * (method == 'itlm')}" in {path.name for path in tmp_path.iterdir()}
     resumed = run(config, checkpoint=file)
     assert resumed.rows == whole.rows and resumed.key == whole.key and list(tmp_path.iterdir()) == []
 

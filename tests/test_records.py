@@ -69,7 +69,7 @@ def test_a_figure_without_numbers_says_whether_it_rises_or_falls():
 
 def recorded(*configs):
     """Tables as a sweep leaves them: in round r, seed s, the accuracy is 60 + 10 r + s."""
-    runs = pd.DataFrame([{"key": f"k{i}", **asdict(c), "status": "ok"} for i, c in enumerate(configs)])
+    runs = pd.DataFrame([{"key": f"k{i}", **asdict(c), "recipe": 1, "status": "ok"} for i, c in enumerate(configs)])
     values = pd.DataFrame(
         [(f"k{i}", r, "test_accuracy", 60.0 + 10 * r + c.seed) for i, c in enumerate(configs) for r in range(3)],
         columns=["key", "round", "metric", "value"],
@@ -137,6 +137,14 @@ def test_a_seed_kept_for_choosing_is_no_result():
     config, *_ = runs_of()
     runs["seed"] = [0, records.CHOOSING, 2]
     assert records.series((runs, values), config, "test_accuracy").index.tolist() == [0, 2]
+
+
+def test_of_runs_that_were_repeated_under_a_new_recipe_the_old_ones_are_no_result():
+    runs, values = recorded(*runs_of(), *runs_of())
+    runs["recipe"] = [1, 1, 1, 2, 2, 2]
+    values.loc[values.key.isin(["k3", "k4", "k5"]), "value"] += 100
+    config, *_ = runs_of()
+    assert (records.series((runs, values), config, "test_accuracy") > 170).all()
 
 
 def test_a_failed_run_is_no_result():

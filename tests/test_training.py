@@ -20,8 +20,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from itlm import data, iterate, records, training
-from itlm.networks import LeNet
-from itlm.training import Diverged, Schedule, batches, derived_seed, fit, pick_device, resumable, sample_losses
+from itlm.checkpoints import resumable
+from itlm.networks import LeNet, pick_device
+from itlm.training import Diverged, Schedule, batches, derived_seed, fit, sample_losses
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
