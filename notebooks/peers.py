@@ -14,9 +14,9 @@
 # %% [markdown]
 # # The nearest peers
 #
-# **Not in the paper.** Others fight wrong labels by small losses too. Here ITLM {cite:p}`shen2019` stands beside four
-# of its nearest relatives, in one harness: the same digits, network, errors, seeds, and the same number of gradient
-# steps in every fit.
+# **Not in the paper.** Other methods also use small losses to spot wrong labels. Here ITLM {cite:p}`shen2019` stands
+# beside four of its nearest relatives, in one harness: the same digits, network, errors, seeds, and the same number of
+# gradient steps in every fit.
 #
 # * *Generalised cross entropy* {cite:p}`zhang2018` drops nothing: a loss between cross-entropy and absolute error,
 #   which no wrong label can dominate.
@@ -26,7 +26,8 @@
 # * *Confident learning* {cite:p}`northcutt2021`, by the package cleanlab: predicted probabilities from cross-validation
 #   say which labels are wrong; those are dropped, once.
 #
-# At the end of this page you will know which of them does as well as ITLM, on which errors, and at what cost.
+# At the end of this page you will have seen, for each of them, where it does better or worse than ITLM, and at what
+# cost.
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.
@@ -119,14 +120,23 @@ for ax, (title, setting) in zip(axes, SETTINGS.items(), strict=True):
             found = verdicts.evidence(0 * values, values)
             ax.errorbar(found.after, height, xerr=found.half_width, fmt="o", color=colour, ms=7, capsize=4)
     ax.set(yticks=range(len(METHODS)), yticklabels=list(reversed(METHODS)), ylim=(-0.7, len(METHODS) - 0.3))
-    ax.set_title(title)
+    ax.set_title(f"{title}, {len(accuracies(setting, 'self-paced'))} seeds")
 axes[-1].set_xlabel("test accuracy (%)")
 plt.show()
 
 # %% [markdown]
-# *Test accuracy: means and 95 % intervals over the seeds.*
+# *Test accuracy: means and 95 % intervals over the seeds; baseline, ITLM and oracle may have more of them. Marks to the
+# right of ITLM's green one do better; for the paired differences see the table.*
+
 
 # %% tags=["hide-input"]
+def said(found):
+    """What the interval of ITLM's advantage says."""
+    if abs(found.difference) < found.half_width:
+        return "undecided"
+    return "ITLM is better" if found.difference > 0 else "ITLM is worse"
+
+
 table = []
 for title, setting in list(SETTINGS.items())[:3]:
     ours = accuracies(setting, "ITLM")
@@ -138,7 +148,7 @@ for title, setting in list(SETTINGS.items())[:3]:
             cost = accuracies(setting, name, "visits").mean() / accuracies(setting, "ITLM", "visits").mean()
             table.append({
                 "setting": title, "method": name, "n": found.n,
-                "ITLM is better by": str(found),
+                "ITLM is better by": str(found), "verdict": said(found),
                 "right labels among those trusted (%)": f"{accuracies(setting, name, 'precision').mean():.0f}",
                 "its cost, ITLM = 1": f"{cost:.2f}",
             })  # fmt: skip
@@ -146,21 +156,21 @@ HTML(pd.DataFrame(table).to_html(index=False, classes="sortable", border=0))
 
 # %% [markdown]
 # *ITLM's last round against each peer, paired by seed, in points of test accuracy with the 95 % interval. ITLM makes
-# six fits; the cost counts sample visits.*
+# six fits in these runs; the cost counts sample visits. Generalised cross entropy trusts everything.*
 #
 # ## Are they built right?
 #
 # A peer that is bad at everything proves nothing. On right labels each must come within two points of the oracle, which
-# is there training on everything.
+# is there training on everything. ITLM, self-paced learning and Co-teaching drop one sample in twenty even so.
 
 # %% tags=["hide-input"]
 right, crippled = {"clean": 1.0}, []
 best = accuracies(right, "oracle")
 for name in list(METHODS)[1:6]:
     values = accuracies(right, name)
-    gap = (best - values).mean()
-    crippled += [name] if not gap <= 2 else []
-    print(f"{name}: {verdicts.mean_interval(values)} %, {gap:+.1f} points from the oracle ({len(values)} seeds)")
+    gap = (values - best).mean()
+    crippled += [name] if not gap >= -2 else []
+    print(f"{name}: {verdicts.mean_interval(values)} %, {gap:+.1f} points against the oracle ({len(values)} seeds)")
 print("More than two points below:", ", ".join(crippled) if crippled else "none")
 
 # %% [markdown]
@@ -169,6 +179,9 @@ print("More than two points below:", ", ".join(crippled) if crippled else "none"
 # * The peers are our short versions of what their papers describe, with the authors' constants where they give some,
 #   and nothing was tuned for this data. They were made for larger networks and longer training, where they may do
 #   better.
+# * Generalised cross entropy has a larger step size than the others, by the number of classes to the power 0.7, which
+#   makes its first steps as long as theirs; without it, it learns too little in as many steps. Cross-entropy with that
+#   step size was not tried.
 # * A burn-in of a fifth of the steps, in which everything counts, is our choice for self-paced learning and
 #   Co-teaching.
 # * MentorNet's learned curriculum and learning to reweight need clean data, and are not here.

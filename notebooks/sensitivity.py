@@ -14,8 +14,8 @@
 # %% [markdown]
 # # How sensitive it is
 #
-# **Not in the paper, but for two columns of Table 1** {cite:p}`shen2019`. Three things that a user cannot choose: how
-# well the fraction of right labels is known, whether some classes are rare, and whether errors fall where a person
+# **Not in the paper, apart from two columns of Table 1** {cite:p}`shen2019`. Three things that a user cannot choose:
+# how well the fraction of right labels is known, whether some classes are rare, and whether errors fall where a person
 # would make them. Digits, 3,000 of them, the network and steps of {doc}`Table 1 <labels>`.
 #
 # At the end of this page you will know on which side of the truth to err with $\alpha$, when to ask for `balanced`,
@@ -26,7 +26,7 @@
 # %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-seed: int = 0  # which run's look-alikes are shown, 0 or more
+seed: int = 0  # draws the look-alikes that are shown, 0 or more
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -51,8 +51,8 @@ def values_of(metric, at="last", **fields):
 # %% [markdown]
 # ## When alpha is wrong
 #
-# Nobody knows the fraction of right labels. Here it is 60 %, with systematic errors, and $\alpha$ goes from 20 points
-# too low to 10 too high.
+# In practice nobody knows the fraction of right labels. Here it is 60 %, with systematic errors, and $\alpha$ goes from
+# 20 points too low to 10 too high.
 
 # %% tags=["hide-input"]
 base = {"noise": "systematic", "clean": 0.6}
@@ -93,16 +93,18 @@ plt.show()
 # %% tags=["hide-input"]
 best = by_alpha.accuracy.idxmax()
 print(f"best at alpha = {best:g}: {by_alpha.accuracy[best]:.1f} %")
-for side in (0.4, 0.7):
-    if side in by_alpha.index:
-        print(f"alpha = {side:g}: {by_alpha.accuracy[side] - levels['baseline'][0]:+.1f} points over the baseline")
+for low, high in ((0.55, 0.65), (0.5, 0.7)):
+    sides = [values_of("test_accuracy", alpha=alpha, **base) for alpha in (low, high)]
+    both = sides[0].index.intersection(sides[1].index)
+    if len(both) > 1:
+        found = verdicts.evidence(*(side[both] for side in sides))
+        print(f"alpha = {high:g}, too high, against {low:g}, as much too low: {found} points ({found.n} seeds)")
 
 # %% [markdown]
 # ## Rare classes
 #
-# Random errors, 60 % right labels, and one image of a seven, eight or nine for ten of every other digit. A rare class
-# is harder: its samples have larger losses for that alone. `balanced=True` keeps the same fraction of every given
-# class.
+# Random errors, 60 % right labels, and sevens, eights and nines ten times rarer than the other digits. A rare class may
+# have larger losses for that alone. `balanced=True` keeps the same fraction of every given class.
 
 # %% tags=["hide-input"]
 rare, way = {"noise": "random", "clean": 0.6, "imbalance": 10.0}, {"plain": False, "within each class": True}
@@ -146,9 +148,10 @@ plt.show()
 #
 # ## Errors that look right
 #
-# People do not err at random: they take for a nine the four that looks like one. Here the images nearest to another
-# class's mean get that class's label; the number of errors is that of the random kind beside it. Are such wrong
-# labels *easy*?
+# People do not err at random: they mistake a four for a nine when it looks like one. Here, in each class, the images
+# that lie nearest to the mean of the most similar class, compared with their own mean, get that class's label. Are such
+# wrong labels *easy*? Systematic errors, which also send a class to one other, are the fair comparison: what differs is
+# only which images are wrong.
 
 # %% tags=["hide-input"]
 digits = data.load("mnist5k")
@@ -159,12 +162,12 @@ figures.image_grid(digits.train_x[shown], [f"{digits.train_y[i]} as {alike.label
 plt.show()
 
 # %% [markdown]
-# *Digits with the labels that they would be mistaken for: "4 as 9" is a four, labelled nine.*
+# *Sixteen of the images that are mislabelled when one in ten is: "4 as 9" is a four, labelled nine.*
 
 # %% tags=["hide-input"]
 kinds = []
 for share in (0.8, 0.6):
-    for noise in ("random", "confusable"):
+    for noise in ("random", "systematic", "confusable"):
         setting = {"noise": noise, "clean": share}
         first, last = values_of("test_accuracy", 0, **setting), values_of("test_accuracy", **setting)
         if not len(last):
@@ -181,5 +184,23 @@ for share in (0.8, 0.6):
 HTML(pd.DataFrame(kinds).to_html(index=False, border=0))
 
 # %% [markdown]
-# *Random errors beside errors that depend on the image, as many of either. The AUC is that of Round 0: the chance that
-# a bad sample has the larger loss; 50 % is chance, and below it bad samples are the easier ones.*
+# *Errors that depend on the image (confusable) beside others, as many of each. The AUC is that of Round 0: the chance
+# that a bad sample has the larger loss; 50 % is chance, and below it bad samples are the easier ones.*
+#
+# ## What remains open
+#
+# * Few seeds so far, see the column n: the intervals are wide.
+# * Quotas within classes presume that the given classes are about as often wrong as each other.
+# * How to choose $\alpha$, and how to see that errors are easy rather than hard, when nobody knows the truth.
+
+# %% tags=["hide-input"]
+plain, quota = (values_of("recall_rare", balanced=balanced, **rare) for balanced in (False, True))
+both = plain.index.intersection(quota.index)
+if len(both):
+    assert plain[both].mean() < quota[both].mean(), "quotas do not help the rare classes, against the figure above"
+    print(
+        f"Rare classes: {verdicts.evidence(plain[both], quota[both])} points of recall from quotas ({len(both)} seeds)."
+    )
+hard = [values_of("auc", 0, noise=noise, clean=0.6).mean() for noise in ("random", "confusable")]
+assert not hard[1] >= hard[0], "errors that depend on the image are not the easier ones"
+print(f"AUC of the loss, 60 % right labels: random {hard[0]:.0f} %, confusable {hard[1]:.0f} %.")
