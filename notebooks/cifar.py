@@ -130,7 +130,7 @@ plt.show()
 # kept for that (systematic errors, 60 % right labels). What was asked: a baseline that visibly learns its wrong labels,
 # and an oracle that is as good as can be had per second.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "full-width"]
 recorded = results("cifar.runs"), results("cifar")
 FIELDS = ["augment", "whiten", "epochs", "width", "stem", "normalisation", "lr", "weight_decay"]
 study = recorded[0][recorded[0].validate & (recorded[0].seed >= CHOOSING) & (recorded[0].status == "ok")]
@@ -148,7 +148,9 @@ tried = (
 )
 preset = cifar.SCALES["cpu"]
 tried["chosen"] = ["yes" if all(v == preset[f] for f, v in zip(FIELDS, at, strict=True)) else "" for at in tried.index]
-tried = tried.reset_index().rename_axis(columns=None).rename(columns=lambda name: name.replace("_", " "))
+tried = (
+    tried.reset_index()[[*tried, *FIELDS]].rename_axis(columns=None).rename(columns=lambda name: name.replace("_", " "))
+)
 HTML(
     tried.round({"baseline": 1, "oracle": 1, "wrong labels learned": 0, "seconds": 0}).to_html(
         index=False, classes="sortable", border=0, na_rep=""
@@ -164,7 +166,7 @@ HTML(
 #
 # ## Table 1 on CIFAR-10
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "full-width"]
 paper = results("paper/table1")
 
 
@@ -202,13 +204,13 @@ HTML(pd.DataFrame(cells).fillna("").to_html(index=False, classes="sortable", bor
 # %% tags=["hide-input"]
 most = tried.baseline.idxmax()
 ours = recorded_of("systematic", 0.6, "itlm")
-print(f"best baseline of the study: {tried.baseline[most]:.1f} % (augment: {tried.augment[most]}); ITLM with the "
-      f"chosen recipe, systematic 60 %: {verdicts.mean_interval(ours)} %")  # fmt: skip
+print(f"best baseline of the study: {tried.baseline[most]:.1f} % (augment: {tried.augment[most]})\n"
+      f"ITLM with the chosen recipe, systematic 60 %: {verdicts.mean_interval(ours)} %")  # fmt: skip
 against = [f"{setting} ({said})" for setting, said in judged if said in ("not reproduced", "undecided")]
 print("Not reproduced, or undecided:", ", ".join(against) if against else "none of what was run")
 if gains:
-    print(f"Mean gain over {len(gains)} settings: {np.mean(gains):+.1f} points; "
-          f"purity above the clean fraction by {np.mean(purities):+.1f} points")  # fmt: skip
+    print(f"Mean gain over {len(gains)} settings: {np.mean(gains):+.1f} points\n"
+          f"Purity above the clean fraction by {np.mean(purities):+.1f} points")  # fmt: skip
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots()

@@ -118,8 +118,8 @@ for ax, (title, kind) in zip(axes, PANELS.items(), strict=True):
     if len(table):
         sides = (traced("cifar", f"accuracy_{side}", **BASE, noise=kind).mean(axis=1) for side in ("clean", "bad"))
         ahead = next(sides) - next(sides)
-        print(f"{title}: clean samples are {ahead.max():.0f} points ahead after pass {ahead.idxmax()}, "
-              f"{ahead.iloc[-1]:.0f} after the last")  # fmt: skip
+        print(f"{title}: clean samples {ahead.max():.0f} points ahead after pass {ahead.idxmax()}\n"
+              f"and {ahead.iloc[-1]:.0f} after the last")  # fmt: skip
 axes[-1].set_xlabel("passes over the data")
 plt.show()
 
@@ -136,11 +136,12 @@ for kind, colour in (("random", CLEAN), ("systematic", figures.OTHER[0])):
     if table.empty:
         continue
     print(
-        f"{kind} errors, AUC of the loss: {table.mean(axis=1).max():.0f} % at best, after pass "
-        f"{table.mean(axis=1).idxmax()}; {table.mean(axis=1).iloc[-1]:.0f} % after pass {table.index[-1]}"
+        f"{kind} errors: AUC {table.mean(axis=1).max():.0f} % at best, after pass "
+        f"{table.mean(axis=1).idxmax()}, {table.mean(axis=1).iloc[-1]:.0f} % after pass {table.index[-1]}"
     )
 ax.axhline(50, color=BASELINE, lw=1, ls="--")
 ax.set(xlabel="passes over the data", ylabel="AUC of the loss (%)", ylim=(40, 100))
+ax.xaxis.get_major_locator().set_params(integer=True)
 figures.label_ends(ax)
 plt.show()
 

@@ -18,8 +18,8 @@
 # how well the fraction of right labels is known, whether some classes are rare, and whether errors fall where a person
 # would make them. Digits, 3,000 of them, the network and steps of {doc}`Table 1 <labels>`.
 #
-# At the end of this page you will know on which side of the truth to err with $\alpha$, when to ask for `balanced`,
-# and for which errors this method is the wrong one.
+# At the end of this page you will have seen what an $\alpha$ on the wrong side of the truth costs, when to ask for
+# `balanced`, and for which errors this method is weak.
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.
@@ -98,7 +98,7 @@ for low, high in ((0.55, 0.65), (0.5, 0.7)):
     both = sides[0].index.intersection(sides[1].index)
     if len(both) > 1:
         found = verdicts.evidence(*(side[both] for side in sides))
-        print(f"alpha = {high:g}, too high, against {low:g}, as much too low: {found} points ({found.n} seeds)")
+        print(f"alpha = {high:g} against {low:g}: {found} points ({found.n} seeds)")
 
 # %% [markdown]
 # ## Rare classes
@@ -121,7 +121,7 @@ for name, balanced in way.items():
         found = values_of(metric, balanced=balanced, **rare)
         cell[title] = verdicts.mean_interval(found)
     cells.append(cell | {"n": len(found)})
-first = {"trimming": "none (the baseline)"}
+first = {"trimming": "none (the baseline)", "n": len(values_of("accuracy_rare", 0, **rare))}
 for metric, title in ACCURACY.items():
     first[title] = verdicts.mean_interval(values_of(metric, 0, **rare))
 HTML(pd.DataFrame([*cells, first]).to_html(index=False, border=0, na_rep=""))
