@@ -269,7 +269,7 @@ def draw_mark(name: str, shape: tuple, random: np.random.Generator, *, at: tuple
     at : (row, column), optional
         The mark's middle. By default anywhere where it fits.
     colour : int, or three int, in 0..255, optional
-        By default any colour, on grey images a light one.
+        By default any colour, on grey images white.
 
     Returns
     -------
@@ -295,7 +295,7 @@ def draw_mark(name: str, shape: tuple, random: np.random.Generator, *, at: tuple
             f"{low[0]}..{high[0] - 1}, column in {low[1]}..{high[1] - 1}"
         )
     if colour is None:
-        colour = random.integers(128 if channels == 1 else 0, 256, channels)
+        colour = random.integers(0, 256, 3) if channels == 3 else 255
     colour = np.atleast_1d(colour)
     if colour.shape != (channels,):
         kind = "grey images have one number" if channels == 1 else "colour images have three"
