@@ -36,6 +36,7 @@ from itlm.records import results
 
 PAGES = [
     "algorithm",
+    "backdoor",
     "cifar",
     "convergence",
     "gan",

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from itlm import backdoor, checkpoints, cifar, data, defences, records, sweep, training
+from itlm import backdoor, checkpoints, cifar, corruption, data, defences, records, sweep, training
 from itlm.backdoor import Config, measure, rounds, run, task, watched
 from itlm.networks import SmallNet
 
@@ -65,6 +65,15 @@ def test_a_run_measures_what_it_says_and_its_cost_is_known_beforehand(method):
     if method == "naive":
         passes = [value for t, name, value in record.rows if name == "attack_pass"]
         assert len(passes) == 4 and passes[-1] == pytest.approx(last["attack"])
+
+
+def test_a_naive_run_of_a_pair_keeps_images_before_and_after():
+    record = run(small(method="naive", epochs=1.0))
+    before, after = record.arrays["before"], record.arrays["after"]
+    mark = task(small()).mark
+    assert before.shape == after.shape == (4, 28, 28)
+    assert np.array_equal(after, corruption.watermark(before, mark)) and not np.array_equal(before, after)
+    assert run(small(method="naive", epochs=1.0, class_a=None)).arrays == {}
 
 
 @pytest.mark.parametrize("method", ["spectral", "clustering", "low_loss"])
