@@ -3,7 +3,8 @@
 Each takes the features of all training samples and their labels as given, and returns a mask of what it trusts.
 
 Source: spectral signatures, Tran, Li & Madry 2018; activation clustering, Chen et al. 2018; isolation by low loss, the
-first stage of anti-backdoor learning, Li et al. 2021.
+first stage of anti-backdoor learning, Li et al. 2021. The Adversarial Robustness Toolbox (1.20.1) has the first two; but
+its spectral score leaves out the centring, and its analysis of cluster sizes fails where no cluster of a class is small.
 """
 
 import numpy as np
@@ -92,7 +93,8 @@ def activation_clustering(found, y, *, smallest: float = 0.35, seed: int = 0) ->
 
     Notes
     -----
-    Ten principal components in place of the authors' independent ones, which span the same space.
+    On ten principal components. The authors take independent ones, which are principal components of unit variance,
+    turned: k-means does not see that they are turned, and with equal variances it misses small clusters more often.
     """
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
