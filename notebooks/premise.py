@@ -91,6 +91,8 @@ for mark, share in MARKS.items():
     order = twos[first.losses.cpu().numpy()[twos].argsort(kind="stable")]
     mosaics[f"{mark}: smallest losses"] = given.images[order[:16]]
     mosaics[f"{mark}: largest losses"] = given.images[order[-16:]]
+    ends = [given.is_bad[those].sum() for those in (order[:16], order[-16:])]
+    print(f"{mark}: marked are {ends[0]} of the 16 easiest and {ends[1]} of the 16 hardest images")
 figures.mosaics(mosaics)
 
 # %% [markdown]
@@ -149,8 +151,9 @@ for mark in after:
     gap = [share for share in after.index if len(easier) and share > easier.min() and after[mark][share] >= 50]
     print(f"  {mark}: {said}" + (f", but not at {', '.join(f'{100 * s:g} %' for s in gap)}" if gap else ""))
 worked = success.mean(axis=1) > 50
-print(f"In {int(worked.sum())} of {len(worked)} cells the attack works; in {int((auc.mean(axis=1)[worked] > 50).sum())} "
-      "of these marked samples are still the harder ones.")  # fmt: skip
+harder = auc.mean(axis=1)[worked] > 50
+print(f"In {worked.sum()} of {len(worked)} cells the attack works; in {harder.sum()} of these marked samples are still "
+      "the harder ones.")  # fmt: skip
 
 # %% tags=["hide-input", "full-width"]
 table = [
@@ -224,11 +227,7 @@ for (name, mark, share), (level, works) in colour_cells.items():
     row = {"first layer": name, "mark": mark, "marked (%)": 100 * share, "n": level.shape[1]}
     row |= {f"AUC, pass {t}": level.loc[t].mean() for t in (1, 2, 4, 8)}
     rows.append(row | {f"test-2, pass {t}": works.loc[t].mean() for t in (1, 8)})
-if rows:
-    shown = HTML(pd.DataFrame(rows).round(0).to_html(index=False, classes="sortable", border=0, float_format="{:.3g}".format))
-else:
-    shown = "not run yet"
-shown
+HTML(pd.DataFrame(rows).to_html(index=False, classes="sortable", border=0, float_format="{:.3g}".format))
 
 # %% [markdown]
 # *CIFAR-10, plain training on everything, means over n seeds, in percent: the AUC of the loss after some passes, above
