@@ -106,7 +106,7 @@ figures.mosaics(mosaics)
 
 # %% tags=["hide-input", "full-width"]
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
-ON_DIGITS = {"scale": "demo", "dataset": "mnist", "n": 10_000}
+ON_DIGITS = {"scale": "demo", "dataset": "mnist", "n": 10_000, "half": True}
 
 
 def traced(metric, **fields):

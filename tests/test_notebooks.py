@@ -94,6 +94,7 @@ def test_an_unknown_parameter_fails_and_the_valid_ones_are_listed(name, tmp_path
             "noise must be one of 'systematic', 'random', 'confusable', got 'rnadom'; the parameters are",
         ),
         ("gan", {"alpha": 0}, r"alpha must be a number in \(0, 1\] or None, got 0; the parameters are"),
+        ("backdoor", {"mark": "O"}, "mark must be one of .pixel., .L., .X., .patch., got .O.; the parameters are"),
         ("regressors", {"clean": 2}, r"clean must be a number in \(0, 1\], got 2; the parameters are"),
         ("scorecard", {"show": "good"}, "show must be one of 'all', .* got 'good'; the parameters are"),
     ],
