@@ -231,7 +231,7 @@ for pair in PAIRS:
     early = by_round(recorded, cpu(pair, method="naive"), "loss_auc")
     for seed_, left in at_last("attack", pair).items():
         if seed_ in early:
-            points.append({"pair": f"{NAMES[pair[0]]} to {NAMES[pair[1]]}, {pair[2]}", "seed": seed_,
+            points.append({"at": pair, "seed": seed_,
                            "auc": early[seed_][2], "left": left,
                            "before": at_last("attack", pair, method="naive")[seed_]})  # fmt: skip
 points = pd.DataFrame(points)
@@ -251,6 +251,20 @@ for side, those in (("harder", points.auc > 50), ("easier", points.auc <= 50)):
 # *One point a run, of all pairs and seeds: what is left of the attack with ITLM (green) and with naive training (grey
 # rings), over how hard the marked images are after two passes. To the right of the dashed line they are harder than
 # clean ones, as the method presumes.*
+
+# %% tags=["hide-input"]
+fig, ax = plt.subplots()
+for point in points.itertuples():
+    kept = by_round(recorded, cpu(point.at), "bad_kept")[point.seed]
+    marked = round(cpu(point.at).share * cpu(point.at).n)
+    ax.plot(100 * kept / marked, "o-", color=CLEAN if point.auc > 50 else BAD, ms=4, lw=1.2)
+ax.set(xlabel="round", ylabel="marked images kept (%)", ylim=(-3, 103))
+ax.xaxis.get_major_locator().set_params(integer=True)
+plt.show()
+
+# %% [markdown]
+# *The same runs, round by round: marked images among those that ITLM keeps. Blue: they are harder than clean ones after
+# two passes of naive training; vermilion: easier.*
 
 # %% tags=["hide-input"]
 shown = {}
