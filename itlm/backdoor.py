@@ -33,8 +33,8 @@ RECIPE = 1
 WATCHED = 2000  # clean and marked training samples that are looked at after every pass
 SPECTRAL = 1.5  # spectral signatures drop, of each class, so many times what is marked, as their authors have it
 
-# The networks and steps of itlm.cifar, with rounds and passes of their own. In "cpu" an early round is as long a part of
-# a fit as in the paper; that the attack takes in so few passes is from sweeps/backdoor_recipe.yaml.
+# The networks and steps of itlm.cifar, with rounds and passes of their own. Those of "cpu" are from a study of one
+# mark, sweeps/backdoor_recipe.yaml.
 SCALES = {
     "demo": cifar.SCALES["demo"] | {"early": 4, "early_epochs": 2.0, "epochs": 8.0},
     "cpu": cifar.SCALES["cpu"] | {"early_epochs": 2.0, "epochs": 8.0},

@@ -319,8 +319,19 @@ def watermark(images, mark: Mark) -> np.ndarray:
     -------
     array of uint8
         New images.
+
+    Raises
+    ------
+    ValueError
+        If the mark does not fit: drawn for larger images, or in colour for grey ones.
     """
     marked = np.array(images)
+    size, channels = marked.shape[1:3], 1 if marked.ndim == 3 else marked.shape[3]
+    for name, at, side in zip(("rows", "columns"), mark, size, strict=False):
+        if at.min() < 0 or at.max() >= side:
+            raise ValueError(f"mark has {name} {at.tolist()}, the images have 0..{side - 1}: draw it for their shape")
+    if len(mark.colour) != channels:
+        raise ValueError(f"mark has {len(mark.colour)} colour value(s), the images {channels}: draw it for their shape")
     marked[:, mark.rows, mark.columns] = mark.colour if marked.ndim == 4 else mark.colour[0]
     return marked
 

@@ -2,9 +2,11 @@
 
 Each takes the features of all training samples and their labels as given, and returns a mask of what it trusts.
 
-Source: spectral signatures, Tran, Li & Madry 2018; activation clustering, Chen et al. 2018; isolation by low loss, the
-first stage of anti-backdoor learning, Li et al. 2021. The Adversarial Robustness Toolbox (1.20.1) has the first two; but
-its spectral score leaves out the centring, and its analysis of cluster sizes fails where no cluster of a class is small.
+Source: spectral signatures, Tran, Li & Madry 2018; activation clustering, Chen et al. 2018; isolation by low loss,
+after the first stage of anti-backdoor learning, Li et al. 2021, which also keeps small losses from falling further
+and, where these drop samples and train anew, unlearns them. The Adversarial Robustness Toolbox (1.20.1) has the first
+two; but its spectral score leaves out the centring, and its analysis of cluster sizes fails where no cluster of a class
+is small.
 """
 
 import numpy as np

@@ -81,11 +81,12 @@ this = config.resolved()
 # %% tags=["hide-input"]
 given = backdoor.task(config)
 some = np.flatnonzero(given.is_bad)[:8]
+across = 4 if len(some) == 8 else max(1, len(some))
 rows, columns, _ = given.mark
 top, left = (int(np.clip(at[0] - 4, 0, given.images.shape[1] - 9)) for at in (rows, columns))
 near = given.images[some, top : top + 9, left : left + 9]
 pairs = {"before": given.before[some], "marked": given.images[some], "marked, the mark enlarged": near}
-figures.mosaics(pairs, columns=4)
+figures.mosaics(pairs, columns=across) if len(some) else print("no image is marked")
 
 # %% [markdown]
 # *As in Figure 4 of the paper: images of class a, the same with a mark, and nine by nine pixels around it.*
@@ -108,14 +109,16 @@ shown = pd.concat(ran, names=["method"])
 shown[["test_accuracy", "attack", "bad_kept", "removed_precision", "removed_recall"]].round(1)
 
 # %% [markdown]
-# *Test-1 and test-2 in percent; marked samples among those kept; precision and recall of what was removed. Naive
-# training keeps everything, the oracle all but the marked samples.*
+# *Round by round: test-1 and test-2 of the round's network, in percent; how many marked samples are among those that it
+# would keep; precision and recall of what it would remove. Naive training keeps everything, the oracle all but the
+# marked samples.*
 
 # %% tags=["hide-input"]
 by_pass = pd.DataFrame(seen, index=range(1, len(seen) + 1))
 fig, ax = plt.subplots()
 ax.plot(by_pass.accuracy_clean, "o-", color=CLEAN, ms=4, label="clean")
-ax.plot(by_pass.accuracy_bad, "o-", color=BAD, ms=4, label="marked")
+if given.is_bad.any():
+    ax.plot(by_pass.accuracy_bad, "o-", color=BAD, ms=4, label="marked")
 ax.plot(by_pass.attack_pass, "s--", color=BASELINE, ms=4, label="test-2")
 ax.set(xlabel="passes over the data", ylabel="%", ylim=(-3, 103))
 figures.label_ends(ax)
@@ -140,6 +143,7 @@ naive = study[study.method == "naive"].set_index("key")
 tried = naive[["whiten", "epochs", "width"]].rename(columns={"whiten": "first layer", "epochs": "passes"})
 tried["first layer"] = naive.whiten.astype(str).str.lower().map({"true": "whitened", "false": "plain"})
 tried["test-1"], tried["test-2"] = wide["test_accuracy", 0], wide["attack", 0]
+tried["learned by heart"] = wide["accuracy_bad"].ffill(axis=1).iloc[:, -1]
 for t in (1, 2, 4, 8):
     tried[f"AUC, pass {t}"] = wide["loss_auc", t]
 tried = tried.sort_values("test-2", ascending=False)
@@ -147,13 +151,15 @@ HTML(tried.to_html(index=False, classes="sortable", border=0, float_format="{:.0
 
 # %% [markdown]
 # *One run a row: the first layer, with or without whitening filters; passes; channels; accuracy on ordinary test images
-# and the attack on marked ones, in percent; the AUC of the loss of marked against clean training samples
-# after some passes, 50 % where the loss does not tell them apart.*
+# and the attack on marked ones, in percent; marked training samples whose given label is predicted at the end, in
+# percent; the AUC of the loss of marked against clean training samples after some passes: 50 % where the loss does not
+# tell them apart, 100 % where every marked sample has a larger loss.*
 #
-# With a plain first layer marked images are learned by heart, late, and the mark does not carry over to test images:
-# there is nothing to defend. Whitening filters make fine detail loud, and then the attack takes within a few passes.
-# Before that, marked images are the harder ones. So the window for ITLM is at the very beginning, and an early round
-# has a quarter of a fit's passes, as in the paper. At the same seed:
+# With a plain first layer the mark does not carry over to test images, even where many marked images are learned by
+# heart: there is nothing to defend. Whitening filters make fine detail loud, and with enough channels this mark is
+# learned in a few passes. Before that, marked images are the harder ones. So an early round is given two passes of
+# eight. The paper does not say how long its own are; for label noise, its authors' code has a quarter of a full fit,
+# too. At the same seed, with one pass beside it:
 
 # %% tags=["hide-input"]
 ours = study[study.method == "itlm"].set_index("key").early_epochs
@@ -178,20 +184,23 @@ def cpu(pair, **fields):
     return backdoor.Config(scale="cpu", class_a=a, class_b=b, mark=shape, **fields).resolved()
 
 
-fig, ax = plt.subplots()
 first = PAIRS[0]
-for metric, colour, name in (("accuracy_clean", CLEAN, "clean"), ("accuracy_bad", BAD, "marked"),
-                             ("attack_pass", BASELINE, "test-2")):  # fmt: skip
-    figures.band(ax, by_round(recorded, cpu(first, method="naive"), metric), color=colour, label=name, marker="o", ms=4)
-ax.set(xlabel="passes over the data", ylabel="%", ylim=(-3, 103))
-ax.xaxis.get_major_locator().set_params(integer=True)
-figures.label_ends(ax)
+traces = {m: by_round(recorded, cpu(first, method="naive"), m) for m in ("accuracy_clean", "accuracy_bad")}
+fig, axes = plt.subplots(1, traces["accuracy_bad"].shape[1], figsize=(6.4, 2.6), sharey=True, squeeze=False)
+for ax, drawn in zip(axes.flat, traces["accuracy_bad"], strict=True):
+    for (metric, table), colour in zip(traces.items(), (CLEAN, BAD), strict=True):
+        ax.plot(table[drawn], "o-", color=colour, ms=4, label="clean" if metric == "accuracy_clean" else "marked")
+    ax.set(title=f"seed {drawn}", ylim=(-3, 103), xticks=range(1, 9))
+    ax.set_xlabel("passes")
+axes[0, 0].set_ylabel("given label predicted (%)")
+axes[0, -1].legend(loc="lower right", fontsize=10)
 plt.show()
 
 # %% [markdown]
-# *CIFAR-10, car to bird, mark X. Naive training: given labels predicted, of clean (blue) and of marked training samples
-# (vermilion); marked test images sent to the target class (grey). Lines: means over the seeds; bands: smallest and
-# largest.*
+# *Figure 1(d) on CIFAR-10, car to bird, mark X, naive training: how many clean (blue) and marked training samples
+# (vermilion) have their given label predicted. Each seed has a mark of its own. The paper's order, blue above
+# vermilion, holds for some marks and in the first passes only. {doc}`The scorecard <scorecard>` looks at pass 5, which
+# was fixed for the paper's 80 passes; of our 8 it is late.*
 #
 # ## Table 4
 
@@ -200,8 +209,10 @@ paper = results("paper/table4")
 
 
 def at_last(metric, pair, **fields):
-    """Values by seed, last round."""
-    return series(recorded, cpu(pair, **fields), metric)
+    """Values by seed, of the last network; of ITLM's selection, what that network was trained on."""
+    run = cpu(pair, **fields)
+    trained_on = run.method == "itlm" and metric.startswith("removed")
+    return series(recorded, run, metric, run.early + run.rounds - 2 if trained_on else "last")
 
 
 printed = paper.set_index(["class_a", "class_b", "shape"])
@@ -211,70 +222,75 @@ for pair in PAIRS:
     for name, title in (("naive", "naive"), ("itlm", "ITLM")):
         for metric, test in (("test_accuracy", "test1"), ("attack", "test2")):
             found = at_last(metric, pair, method=name)
-            theirs = f"{printed.at[pair, f'{name}_{test}']:.1f}" if pair in printed.index else "Figure 4"
-            cell[f"{title} {test.replace('test', 'test-')}"] = f"{theirs} | {verdicts.mean_interval(found)}"
-    cells.append(cell | {"n": len(found)})
+            theirs = f"{printed.at[pair, f'{name}_{test}']:.1f}" if pair in printed.index else "–"
+            ours = ", ".join(f"{value:.1f}" for value in found) or "not run"
+            cell[f"{title} {test.replace('test', 'test-')}"] = f"{theirs} | {ours}"
+    cells.append(cell)
 HTML(pd.DataFrame(cells).to_html(index=False, classes="sortable", border=0))
 
 # %% [markdown]
-# *In percent, "paper | ours ± 95 % interval" over n seeds; the last two pairs are those of Figure 4, which Table 4 does
-# not have. Our network and the number of images are smaller than the
-# paper's, and so is accuracy.*
+# *In percent, "paper | ours", one number a seed, in the same order in every column; the last two pairs are those of
+# Figure 4, which Table 4 does not have. The seeds of a pair differ more than the pairs do, for each draws a mark. Our
+# network and the number of images are smaller than the paper's, and so is accuracy.*
 
 # %% [markdown]
-# Does ITLM repel an attack whenever marked images are the harder ones? Each run has a mark of its own, drawn by the
-# seed, so that the pairs and seeds of the table can be told apart by that:
+# What tells the repelled attacks from the others? Every run of the table has another mark, drawn by its seed. Here
+# they are ordered by how hard their marked images are for ITLM's own first fit:
 
 # %% tags=["hide-input"]
 points = []
 for pair in PAIRS:
-    early = by_round(recorded, cpu(pair, method="naive"), "loss_auc")
-    for seed_, left in at_last("attack", pair).items():
-        if seed_ in early:
-            points.append({"at": pair, "seed": seed_,
-                           "auc": early[seed_][2], "left": left,
-                           "before": at_last("attack", pair, method="naive")[seed_]})  # fmt: skip
+    found = {metric: at_last(metric, pair) for metric in ("attack", "test_accuracy")}
+    naive = {metric: at_last(metric, pair, method="naive") for metric in found}
+    first_round = {m: by_round(recorded, cpu(pair), m) for m in ("auc", "removed_recall", "bad_kept")}
+    for s in found["attack"].index.intersection(naive["attack"].index):
+        points.append({"auc": first_round["auc"][s][0], "dropped": first_round["removed_recall"][s][0],
+                       "left": found["attack"][s], "before": naive["attack"][s],
+                       "cost": naive["test_accuracy"][s] - found["test_accuracy"][s],
+                       "kept": 100 * first_round["bad_kept"][s] / round(cpu(pair).share * cpu(pair).n)})  # fmt: skip
 points = pd.DataFrame(points)
 fig, ax = plt.subplots()
-ax.plot(points.auc, points.before, "o", color=BASELINE, mfc="none", ms=7)
-ax.plot(points.auc, points.left, "o", color=ITLM, ms=7)
+ax.plot(points.auc, points.before, "o", color=BASELINE, mfc="none", ms=7, label="naive training")
+ax.plot(points.auc, points.left, "o", color=ITLM, ms=7, label="ITLM")
 ax.axvline(50, color=BASELINE, lw=1, ls="--")
-ax.set(xlabel="AUC of the loss in naive training, after 2 passes (%)", ylabel="test-2 (%)")
-ax.set(xlim=(-3, 103), ylim=(-3, 103))
+ax.set(xlabel="AUC of the loss in ITLM's Round 0 (%)", ylabel="test-2 (%)", xlim=(-3, 103), ylim=(-3, 103))
+ax.legend(loc="center left")
 plt.show()
-repelled = points.left < 5
-for side, those in (("harder", points.auc > 50), ("easier", points.auc <= 50)):
-    print(f"marked images {side} than clean ones after 2 passes: {those.sum()} runs; ITLM leaves less than 5 % of the "
-          f"attack in {repelled[those].sum()}")  # fmt: skip
+repelled, took = points.left < 5, points.before >= 90
+print(f"{len(points)} runs: the attack takes (90 % or more) in {took.sum()}, ITLM leaves less than 5 % of it in "
+      f"{repelled.sum()};\naccuracy on ordinary images falls by {points.cost.mean():.1f} points on average, "
+      f"{points.cost.max():.1f} at most")  # fmt: skip
+for side, those in (("repelled", repelled), ("not repelled", ~repelled)):
+    if those.any():
+        ends = f"{points.auc[those].min():.0f} to {points.auc[those].max():.0f} %"
+        print(f"{side}: AUC in Round 0 {ends}, marked images dropped there "
+              f"{points.dropped[those].min():.0f} to {points.dropped[those].max():.0f} %")  # fmt: skip
 
 # %% [markdown]
-# *One point a run, of all pairs and seeds: what is left of the attack with ITLM (green) and with naive training (grey
-# rings), over how hard the marked images are after two passes. To the right of the dashed line they are harder than
-# clean ones, as the method presumes.*
+# *One green point and one grey ring a run, of all pairs and seeds. Dashed: the first fit cannot tell marked images from
+# clean ones. The attack is repelled where marked images are clearly the harder ones, and not otherwise.*
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots()
 for point in points.itertuples():
-    kept = by_round(recorded, cpu(point.at), "bad_kept")[point.seed]
-    marked = round(cpu(point.at).share * cpu(point.at).n)
-    ax.plot(100 * kept / marked, "o-", color=CLEAN if point.auc > 50 else BAD, ms=4, lw=1.2)
+    ax.plot(point.kept, "o-", color=ITLM if point.left < 5 else BAD, ms=4, lw=1.2)
 ax.set(xlabel="round", ylabel="marked images kept (%)", ylim=(-3, 103))
 ax.xaxis.get_major_locator().set_params(integer=True)
 plt.show()
 
 # %% [markdown]
-# *The same runs, round by round: marked images among those that ITLM keeps. Blue: they are harder than clean ones after
-# two passes of naive training; vermilion: easier.*
+# *The same runs, round by round. Green: the attack is repelled in the end. Where the first round drops some of the
+# marked images, the next network finds the others harder still; where it drops none, nothing changes.*
 
 # %% tags=["hide-input"]
 shown = {}
 for pair in PAIRS:
-    kept = arrays("backdoor", cpu(pair, method="naive", seed=0))
-    if kept:
-        a, b, shape = pair
-        both = np.stack([kept["before"], kept["after"]]).reshape(-1, *kept["after"].shape[1:])
-        shown[f"{NAMES[a]} as {NAMES[b]}, mark {shape}"] = both
-figures.mosaics(shown, columns=4) if shown else print("not run yet")
+    runs = at_last("attack", pair, method="naive").index
+    if len(runs):
+        kept = arrays("backdoor", cpu(pair, method="naive", seed=int(runs[0])))
+        both = np.concatenate([kept["before"], kept["after"]])
+        shown[f"{NAMES[pair[0]]} as {NAMES[pair[1]]}, mark {pair[2]}"] = both
+figures.mosaics(shown, columns=4)
 
 # %% [markdown]
 # *As in Figure 4, whose own pairs are the last two: four training images without the mark (above) and with it (below),
@@ -282,11 +298,11 @@ figures.mosaics(shown, columns=4) if shown else print("not run yet")
 #
 # ## With and without early stopping, and other defences
 #
-# The first pair. *Spectral signatures* {cite:p}`tran2018` drop, of each class, the samples that lie farthest out along
-# the main direction of the network's features, one and a half times as many as are marked, which they are told.
-# *Activation clustering* {cite:p}`chen2018` drops the smaller of two clusters of a class where it is small. *Low loss*
-# drops the easiest samples after an early fit {cite:p}`li2021`. Each trains the network of its choice once, and once
-# more on what it keeps.
+# The first pair. *Spectral signatures* {cite:p}`tran2018` drop, of *each* class, the samples that lie farthest out
+# along the main direction of the network's features: one and a half times as many as are marked, which they are told.
+# With ten classes most of what they drop must be clean. *Activation clustering* {cite:p}`chen2018` drops the smaller of
+# two clusters of a class where it is small. *Low loss* drops the easiest samples, after the idea of {cite:t}`li2021`.
+# Each trains on everything first (low loss: only early), chooses, and trains anew.
 
 # %% tags=["hide-input", "full-width"]
 WAYS = {
@@ -301,19 +317,26 @@ WAYS = {
 }
 SHOWN = {"test-1": "test_accuracy", "test-2": "attack", "removal: precision": "removed_precision",
          "recall": "removed_recall"}  # fmt: skip
-seconds = recorded[0].set_index("key").seconds
+of_pair = recorded[0][(recorded[0].scale == "cpu") & (recorded[0].seed < CHOOSING) & (recorded[0].status == "ok")]
+of_pair = of_pair[(of_pair.class_a == first[0]) & (of_pair.class_b == first[1])]
 cells = []
 for name, fields in WAYS.items():
-    found = {title: at_last(metric, first, **fields) for title, metric in SHOWN.items()}
-    cell = {"method": name, "n": len(found["test-1"])}
-    cell |= {title: verdicts.mean_interval(values) for title, values in found.items()}
-    cost = backdoor.visits(cpu(first, **fields)) / backdoor.visits(cpu(first, method="naive"))
-    cells.append(cell | {"cost": f"{cost:.1f}"})
-HTML(pd.DataFrame(cells).to_html(index=False, classes="sortable", border=0))
+    own = {"method": "itlm", "stop_early": True, "balanced": False} | fields
+    taken = of_pair[np.logical_and.reduce([of_pair[field] == value for field, value in own.items()])]
+    cell = {"method": name, "n": len(taken)}
+    for title, metric in SHOWN.items():
+        found = at_last(metric, first, **fields)
+        cell[title] = verdicts.mean_interval(found) if len(found) or not len(taken) else "–"
+    if len(taken):
+        base = of_pair[(of_pair.method == "naive") & of_pair.seed.isin(taken.seed)]
+        cell["time"] = f"{taken.seconds.mean() / base.seconds.mean():.1f}"
+    cells.append(cell)
+HTML(pd.DataFrame(cells).to_html(index=False, classes="sortable", border=0, na_rep=""))
 
 # %% [markdown]
-# *CIFAR-10, car to bird, mark X, in percent with 95 % intervals over n seeds. Precision: marked samples among those
-# removed; recall: the part of the marked samples that was removed. Cost: sample visits, in units of naive training.*
+# *CIFAR-10, car to bird, mark X, in percent with 95 % intervals over n seeds, wide because the seeds' marks differ.
+# Precision: marked samples among those removed before the last fit; recall: the part of the marked samples that was
+# removed. Time: of the whole run, in units of naive training.*
 
 # %% tags=["hide-input"]
 claims = results("paper/claims")
@@ -326,9 +349,8 @@ HTML(judged[["item", "claim", "paper", "ours", "n", "verdict"]].to_html(index=Fa
 #
 # ## What remains open
 #
-# * ITLM works while marked samples are harder than clean ones. {doc}`The map <premise>` shows for which marks that is
-#   so, and what happens elsewhere.
-# * The paper's scale. A larger network with shifted images may learn marks later than ours.
+# * Which marks are hard for which networks: {doc}`a map <premise>` for small ones.
+# * The paper's scale. A larger network with shifted images may learn marks later than ours, and leave more time.
 
 # %% tags=["hide-input"]
 preset = {"class_a": 9, "class_b": 4, "mark": "pixel", "share": 0.01, "alpha": 0.96, "method": "itlm", "seed": 0}

@@ -273,6 +273,14 @@ def test_a_backdoor_moves_marked_images_into_the_target_class(source):
         ),
         (lambda: draw_mark("L", COLOUR, rng(), colour=9), r"colour must have 3 value\(s\), got \[9\]: colour images"),
         (lambda: draw_mark("L", GREY, rng(), colour=256), r"colour must be integers in 0..255, got \[256\]"),
+        (
+            lambda: watermark(drawn((5, 12))[0], draw_mark("X", GREY, rng(), at=(8, 8))),
+            r"rows \[8, 7, 7, 9, 9\], .* 0..4",
+        ),
+        (
+            lambda: watermark(drawn(GREY)[0], draw_mark("X", COLOUR, rng())),
+            r"mark has 3 colour value\(s\), the images 1",
+        ),
         (lambda: planting(4, 4, 1), "source and target must differ, got 4 for both"),
         (lambda: planting(4, 5, 7), "n_marked must be in 0..6, the images of class 4, got 7"),
         (lambda: planting(None, 5, 55), "n_marked must be in 0..54, the images outside the target class, got 55"),
