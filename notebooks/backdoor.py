@@ -282,6 +282,17 @@ plt.show()
 # *The same runs, round by round. Green: the attack is repelled in the end. Where the first round drops some of the
 # marked images, the next network finds the others harder still; where it drops none, nothing changes.*
 
+# %% tags=["hide-input", "full-width"]
+BY_ROUND = {"test-1 (%)": "test_accuracy", "test-2 (%)": "attack", "marked kept": "bad_kept",
+            "precision (%)": "removed_precision", "recall (%)": "removed_recall"}  # fmt: skip
+every = pd.concat({
+    (f"{NAMES[pair[0]]} to {NAMES[pair[1]]}, {pair[2]}", title): by_round(recorded, cpu(pair), metric).T
+    for pair in PAIRS for title, metric in BY_ROUND.items()
+}, names=["pair", "what"])  # fmt: skip
+every = every.stack().unstack("what")[list(BY_ROUND)].round(1).rename_axis(columns=None).reset_index()
+inner = every.to_html(index=False, classes="sortable", border=0)
+HTML(f"<details><summary>Every run, round by round</summary>{inner}</details>")
+
 # %% tags=["hide-input"]
 shown = {}
 for pair in PAIRS:

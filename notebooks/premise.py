@@ -129,7 +129,8 @@ fig, axes = plt.subplots(2, 2, figsize=(6.4, 6.4), sharex=True, sharey=True)
 for ax, mark in zip(axes.flat, ("pixel", "L", "X", "patch"), strict=True):
     level, works = (table.loc[mark].mean(axis=1).unstack("pass") for table in (auc, success))
     image = ax.imshow(level, origin="lower", aspect="auto", cmap=hard_or_easy, vmin=0, vmax=100)
-    ax.contour(level, [50], colors="black", linewidths=1.2)
+    for drawn in auc:
+        ax.contour(auc.loc[mark][drawn].unstack("pass"), [50], colors="black", linewidths=0.9)
     down, across = np.nonzero(works.to_numpy() > 50)
     ax.plot(across, down, "k.", ms=4)
     ax.set(title=mark, xticks=range(level.shape[1]), xticklabels=level.columns)
@@ -142,8 +143,8 @@ plt.show()
 
 # %% [markdown]
 # *MNIST, means over the seeds. Blue: marked samples are harder than clean ones, as ITLM presumes. Vermilion: they are
-# easier. Black line: neither. Dots: more than half of the marked test images are sent to the target class; the attack
-# works. Where it works, marked samples are mostly the easy ones.*
+# easier. Black lines: the border, for each seed. Dots: more than half of the marked test images are sent to the target
+# class; the attack works. Where it works, marked samples are mostly the easy ones.*
 
 # %% tags=["hide-input"]
 EARLY = 2  # passes
