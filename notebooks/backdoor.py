@@ -105,8 +105,9 @@ def follow(config):
 seen = []
 ran = {name: follow(replace(config, method=name)) for name in dict.fromkeys((this.method, "naive", "oracle"))}
 print(f"{this.dataset}: {given.is_bad.sum()} of {this.n} images marked, alpha {this.alpha}")
-shown = pd.concat(ran, names=["method"])
-shown[["test_accuracy", "attack", "bad_kept", "removed_precision", "removed_recall"]].round(1)
+BY_ROUND = {"test-1": "test_accuracy", "test-2": "attack", "marked kept": "bad_kept",
+            "precision": "removed_precision", "recall": "removed_recall"}  # fmt: skip
+pd.concat(ran, names=["method"])[list(BY_ROUND.values())].set_axis(list(BY_ROUND), axis=1).round(1)
 
 # %% [markdown]
 # *Round by round: test-1 and test-2 of the round's network, in percent; how many marked samples are among those that it
@@ -147,7 +148,7 @@ tried["learned by heart"] = wide["accuracy_bad"].ffill(axis=1).iloc[:, -1]
 for t in (1, 2, 4, 8):
     tried[f"AUC, pass {t}"] = wide["loss_auc", t]
 tried = tried.sort_values("test-2", ascending=False)
-HTML(tried.to_html(index=False, classes="sortable", border=0, float_format="{:.0f}".format))
+HTML(tried.to_html(index=False, border=0, float_format="{:.0f}".format))
 
 # %% [markdown]
 # *One run a row: the first layer, with or without whitening filters; passes; channels; accuracy on ordinary test images
@@ -226,7 +227,7 @@ for pair in PAIRS:
             ours = ", ".join(f"{value:.1f}" for value in found) or "not run"
             cell[f"{title} {test.replace('test', 'test-')}"] = f"{theirs} | {ours}"
     cells.append(cell)
-HTML(pd.DataFrame(cells).to_html(index=False, classes="sortable", border=0))
+HTML(pd.DataFrame(cells).to_html(index=False, border=0))
 
 # %% [markdown]
 # *In percent, "paper | ours", one number a seed, in the same order in every column; the last two pairs are those of
@@ -257,14 +258,14 @@ ax.set(xlabel="AUC of the loss in ITLM's Round 0 (%)", ylabel="test-2 (%)", xlim
 ax.legend(loc="center left")
 plt.show()
 repelled, took = points.left < 5, points.before >= 90
-print(f"{len(points)} runs: the attack takes (90 % or more) in {took.sum()}, ITLM leaves less than 5 % of it in "
-      f"{repelled.sum()};\naccuracy on ordinary images falls by {points.cost.mean():.1f} points on average, "
+print(f"{len(points)} runs; naive training has a test-2 of 90 % or more in {took.sum()},\n"
+      f"ITLM of less than 5 % in {repelled.sum()}; test-1 falls by {points.cost.mean():.1f} points on average,\n"
       f"{points.cost.max():.1f} at most")  # fmt: skip
 for side, those in (("repelled", repelled), ("not repelled", ~repelled)):
     if those.any():
-        ends = f"{points.auc[those].min():.0f} to {points.auc[those].max():.0f} %"
-        print(f"{side}: AUC in Round 0 {ends}, marked images dropped there "
-              f"{points.dropped[those].min():.0f} to {points.dropped[those].max():.0f} %")  # fmt: skip
+        auc, dropped = points.auc[those], points.dropped[those]
+        print(f"{side}: in Round 0 an AUC of {auc.min():.0f} to {auc.max():.0f} %,\n"
+              f"  and {dropped.min():.0f} to {dropped.max():.0f} % of the marked images dropped")  # fmt: skip
 
 # %% [markdown]
 # *One green point and one grey ring a run, of all pairs and seeds. Dashed: the first fit cannot tell marked images from
@@ -283,8 +284,6 @@ plt.show()
 # marked images, the next network finds the others harder still; where it drops none, nothing changes.*
 
 # %% tags=["hide-input", "full-width"]
-BY_ROUND = {"test-1 (%)": "test_accuracy", "test-2 (%)": "attack", "marked kept": "bad_kept",
-            "precision (%)": "removed_precision", "recall (%)": "removed_recall"}  # fmt: skip
 every = pd.concat({
     (f"{NAMES[pair[0]]} to {NAMES[pair[1]]}, {pair[2]}", title): by_round(recorded, cpu(pair), metric).T
     for pair in PAIRS for title, metric in BY_ROUND.items()
@@ -342,7 +341,7 @@ for name, fields in WAYS.items():
         base = of_pair[(of_pair.method == "naive") & of_pair.seed.isin(taken.seed)]
         cell["time"] = f"{taken.seconds.mean() / base.seconds.mean():.1f}"
     cells.append(cell)
-HTML(pd.DataFrame(cells).to_html(index=False, classes="sortable", border=0, na_rep=""))
+HTML(pd.DataFrame(cells).to_html(index=False, border=0, na_rep=""))
 
 # %% [markdown]
 # *CIFAR-10, car to bird, mark X, in percent, one number a seed: the seeds' marks differ more than the methods do.
@@ -353,7 +352,7 @@ HTML(pd.DataFrame(cells).to_html(index=False, classes="sortable", border=0, na_r
 claims = results("paper/claims")
 mine = claims[claims.experiment == "backdoor"]
 judged = verdicts.judge(mine, everywhere)
-HTML(judged[["item", "claim", "paper", "ours", "n", "verdict"]].to_html(index=False, classes="sortable", border=0))
+HTML(judged[["item", "claim", "paper", "ours", "n", "verdict"]].to_html(index=False, border=0))
 
 # %% [markdown]
 # *What {doc}`the scorecard <scorecard>` says.*

@@ -157,12 +157,12 @@ for mark in after:
     print(f"  {mark}: {said}" + (f", but not at {', '.join(f'{100 * s:g} %' for s in gap)}" if gap else ""))
 worked = success.mean(axis=1) > 50
 harder = auc.mean(axis=1)[worked] > 50
-print(f"In {worked.sum()} of {len(worked)} cells the attack works; in {harder.sum()} of these marked samples are still "
-      "the harder ones.")  # fmt: skip
+print(f"In {worked.sum()} of {len(worked)} cells the attack works;\n"
+      f"in {harder.sum()} of these marked samples are still the harder ones.")  # fmt: skip
 spread = stats.t.ppf(0.975, auc.count(axis=1) - 1) * auc.std(axis=1) / np.sqrt(auc.count(axis=1))
 low, high = auc.mean(axis=1) - spread, auc.mean(axis=1) + spread
-print(f"By its 95 % interval a cell is harder in {(low > 50).sum()}, easier in {(high < 50).sum()}, undecided in "
-      f"{((low <= 50) & (high >= 50)).sum()}.")  # fmt: skip
+print(f"By 95 % intervals marked samples are harder in {(low > 50).sum()} cells,\n"
+      f"easier in {(high < 50).sum()}, and {((low <= 50) & (high >= 50)).sum()} are undecided.")  # fmt: skip
 
 # %% tags=["hide-input", "full-width"]
 table = [
