@@ -206,6 +206,8 @@ for (mark, share), alpha in PLACES.items():
         same = {"mark": mark, "share": share, **alone, **fields}
         found = {metric: at_end(metric, **same) for metric in ("test_accuracy", "attack", "bad_kept")}
         left = 100 * found["bad_kept"] / (share * ON_DIGITS["n"])
+        if left.empty:
+            continue
         rows.append({
             "mark": f"{mark}, {100 * share:g} %", "method": name, "n": len(left),
             "test-1 (%)": verdicts.mean_interval(found["test_accuracy"]),
@@ -217,7 +219,7 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 # %% [markdown]
 # *MNIST, means with 95 % intervals over n seeds. Test-1: accuracy on ordinary test images. Test-2: marked test images
 # that are sent to the target class, 0 for a repelled attack. The last column: how many of the marked training samples
-# the last network was trained on.*
+# the last network was trained on. What is missing has not been run yet.*
 #
 # ## Colour images
 #
@@ -237,7 +239,7 @@ for whiten, name in ((True, "whitened"), (False, "plain")):
                     row[f"{title}, pass {t}"] = ", ".join(f"{value:.0f}" for value in table.loc[t])
             if len(level):
                 rows.append(row)
-HTML(pd.DataFrame(rows).to_html(index=False, classes="sortable", border=0))
+HTML(pd.DataFrame(rows).to_html(index=False, classes="sortable", border=0) if rows else "<p>Not run yet.</p>")
 
 # %% [markdown]
 # *CIFAR-10, training on everything, in percent, one number a seed: the AUC of the loss after some passes, above 50 %
