@@ -26,7 +26,20 @@ from . import cifar, corruption, data, defences, noisy, records, training
 from .config import flag, one_of, parameter, real, whole
 from .trimming import Round
 
-__all__ = ["RECIPE", "SCALES", "Config", "Task", "digest", "measure", "rounds", "run", "task", "visits", "watched"]
+__all__ = [
+    "RECIPE",
+    "SCALES",
+    "Config",
+    "Task",
+    "digest",
+    "measure",
+    "rounds",
+    "run",
+    "task",
+    "trained_on",
+    "visits",
+    "watched",
+]
 
 RECIPE = 1
 
@@ -254,6 +267,16 @@ def visits(config: Config, fits: int | None = None) -> float:
         return cifar.visits(_inner(c, "itlm"), fits)
     full = cifar.visits(_inner(c, "oracle"))
     return full + (cifar.visits(_inner(c, "itlm"), 1) if c.method == "low_loss" else full)
+
+
+def trained_on(config: Config) -> int | str:
+    """Tell which round's selection the last network was trained on, as `itlm.records.series` has it.
+
+    A round of ITLM measures a network and what *it* selects, for the next fit; other methods have one round, whose
+    selection is what its network was trained on.
+    """
+    c = config.resolved()
+    return c.early + c.rounds - 2 if c.method == "itlm" else "last"
 
 
 def digest(config: Config) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .trimming import n_kept
+from .trimming import trim
 
 __all__ = ["activation_clustering", "features", "low_loss", "spectral_signatures"]
 
@@ -129,7 +129,4 @@ def low_loss(losses, alpha: float) -> torch.Tensor:
     -------
     tensor of bool, shape (n,)
     """
-    kept = n_kept(len(losses), alpha)
-    return torch.zeros(len(losses), dtype=torch.bool).index_fill_(
-        0, losses.cpu().argsort(descending=True, stable=True)[:kept], True
-    )
+    return trim(-losses, alpha)

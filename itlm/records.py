@@ -37,6 +37,7 @@ __all__ = [
     "arrays",
     "by_round",
     "series",
+    "runs_of",
 ]
 
 
@@ -326,7 +327,7 @@ def arrays(experiment: str, config) -> dict:
     """
     import numpy as np
 
-    runs = _runs_of(results(f"{experiment}.runs"), config)
+    runs = runs_of(results(f"{experiment}.runs"), config)
     for key in runs[runs.seed == config.seed].key:
         path = folder() / experiment / f"{key}.npz"
         if path.exists():
@@ -370,14 +371,27 @@ def by_round(tables, config, metric: str):
     pandas.DataFrame
         A row for each round, a column for each seed; empty where nothing is recorded.
     """
-    values, runs = tables[1], _runs_of(tables[0], config)
+    values, runs = tables[1], runs_of(tables[0], config)
     runs = runs[runs.seed < CHOOSING]
     mine = values[(values.metric == metric) & values.key.isin(runs.key)].merge(runs[["key", "seed"]], on="key")
     return mine.pivot(index="round", columns="seed", values="value")
 
 
-def _runs_of(runs, config):
-    """The finished runs of a configuration, whatever their seed; of the newest recipe, where there are several."""
+def runs_of(runs, config):
+    """Look up the finished runs of a configuration, whatever their seed; of the newest recipe, where there are several.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        ``results("x.runs")``.
+    config : itlm.config.Config
+        As for `series`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Their rows, with provenance such as ``seconds``.
+    """
     runs = runs[runs.status == "ok"]
     for f in fields(config):
         want = getattr(config, f.name)

@@ -36,17 +36,15 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 from matplotlib.colors import LinearSegmentedColormap
-from scipy import stats
 
 from itlm import backdoor, config, figures, verdicts
 from itlm.figures import BAD, BASELINE, CLEAN
-from itlm.records import by_round, everything, series
+from itlm.records import by_round, results, series
 
 figures.style()
 chosen = config.check(globals(), weak=config.real(0.001, 0.5), strong=config.real(0.001, 0.5), seed=config.whole())
 weak, strong, seed = (chosen[name] for name in ("weak", "strong", "seed"))
-everywhere = everything()
-recorded = everywhere.get("backdoor.runs"), everywhere.get("backdoor")
+recorded = results("backdoor.runs"), results("backdoor")
 
 # %% [markdown]
 # ## Two marks on digits
@@ -107,6 +105,7 @@ figures.mosaics(mosaics)
 # place, and where strokes often pass a mark is hard to see: the seeds differ.
 
 # %% tags=["hide-input", "full-width"]
+KINDS = ["pixel", "L", "X", "patch"]
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 ON_DIGITS = {"scale": "demo", "dataset": "mnist", "n": 10_000, "half": True}
 
@@ -116,17 +115,16 @@ def traced(metric, **fields):
     return by_round(recorded, backdoor.Config(method="naive", **fields).resolved(), metric)
 
 
-def cells(metric, marks, shares, **fields):
-    """The same for many cells, one below the other: mark, share, pass, and the seeds as columns."""
-    found = {(m, s): traced(metric, mark=m, share=s, **fields) for m in marks for s in shares}
+def cells(metric):
+    """The same for all cells, one below the other: mark, share, pass, and the seeds as columns."""
+    found = {(m, s): traced(metric, mark=m, share=s, **ON_DIGITS) for m in KINDS for s in SHARES}
     return pd.concat(found, names=["mark", "share", "pass"])
 
 
-auc = cells("loss_auc", ("pixel", "L", "X", "patch"), SHARES, **ON_DIGITS)
-success = cells("attack_pass", ("pixel", "L", "X", "patch"), SHARES, **ON_DIGITS)
+auc, success = cells("loss_auc"), cells("attack_pass")
 hard_or_easy = LinearSegmentedColormap.from_list("hard_or_easy", [BAD, "white", CLEAN])
 fig, axes = plt.subplots(2, 2, figsize=(6.4, 6.4), sharex=True, sharey=True)
-for ax, mark in zip(axes.flat, ("pixel", "L", "X", "patch"), strict=True):
+for ax, mark in zip(axes.flat, KINDS, strict=True):
     level, works = (table.loc[mark].mean(axis=1).unstack("pass") for table in (auc, success))
     image = ax.imshow(level, origin="lower", aspect="auto", cmap=hard_or_easy, vmin=0, vmax=100)
     for drawn in auc:
@@ -148,7 +146,7 @@ plt.show()
 
 # %% tags=["hide-input"]
 EARLY = 2  # passes
-after = auc.xs(EARLY, level="pass").mean(axis=1).unstack("mark")[["pixel", "L", "X", "patch"]]
+after = auc.xs(EARLY, level="pass").mean(axis=1).unstack("mark")[KINDS]
 print(f"After {EARLY} passes marked samples are easier than clean ones")
 for mark in after:
     easier = after.index[after[mark] < 50]
@@ -159,10 +157,10 @@ worked = success.mean(axis=1) > 50
 harder = auc.mean(axis=1)[worked] > 50
 print(f"In {worked.sum()} of {len(worked)} cells the attack works;\n"
       f"in {harder.sum()} of these marked samples are still the harder ones.")  # fmt: skip
-spread = stats.t.ppf(0.975, auc.count(axis=1) - 1) * auc.std(axis=1) / np.sqrt(auc.count(axis=1))
-low, high = auc.mean(axis=1) - spread, auc.mean(axis=1) + spread
-print(f"By 95 % intervals marked samples are harder in {(low > 50).sum()} cells,\n"
-      f"easier in {(high < 50).sum()}, and {((low <= 50) & (high >= 50)).sum()} are undecided.")  # fmt: skip
+from_chance = [verdicts.evidence(np.full(len(cell), 50.0), cell) for cell in auc.to_numpy()]
+clear = [np.sign(cell.difference) * (abs(cell.difference) > cell.half_width) for cell in from_chance]
+print(f"By 95 % intervals marked samples are harder in {clear.count(1)} cells,\n"
+      f"easier in {clear.count(-1)}, and {clear.count(0)} are undecided.")  # fmt: skip
 
 # %% tags=["hide-input", "full-width"]
 table = [
@@ -195,8 +193,7 @@ METHODS = {
 def at_end(metric, **fields):
     """Values by seed, of the last network; of ITLM's selection, what that network was trained on."""
     run = backdoor.Config(**ON_DIGITS | fields).resolved()
-    trained_on = run.method == "itlm" and metric == "bad_kept"
-    return series(recorded, run, metric, run.early + run.rounds - 2 if trained_on else "last")
+    return series(recorded, run, metric, backdoor.trained_on(run) if metric == "bad_kept" else "last")
 
 
 rows = []
@@ -229,7 +226,7 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 # %% tags=["hide-input", "full-width"]
 rows = []
 for whiten, name in ((True, "whitened"), (False, "plain")):
-    for mark in ("pixel", "L", "X", "patch"):
+    for mark in KINDS:
         for share in (0.005, 0.05):
             fields = {"scale": "cpu", "mark": mark, "share": share, "whiten": whiten}
             level, works = (traced(metric, **fields) for metric in ("loss_auc", "attack_pass"))

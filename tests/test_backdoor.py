@@ -55,6 +55,15 @@ def test_early_rounds_are_those_of_the_cifar_experiment_and_may_be_full(monkeypa
     assert fits == [60, 54, 60]
 
 
+@pytest.mark.parametrize("method", ["itlm", "oracle"])
+def test_the_selection_that_the_last_network_was_trained_on_is_named(method, monkeypatch):
+    config, fitted, fit = small(method=method), [], training.fit
+    monkeypatch.setattr(training, "fit", lambda *a, **k: fitted.append(a[3]) or fit(*a, **k))
+    steps = list(rounds(config))
+    at = backdoor.trained_on(config)
+    assert torch.equal(steps[-1 if at == "last" else at].kept, fitted[-1])
+
+
 @pytest.mark.parametrize("method", ["itlm", "naive", "oracle", "spectral", "clustering", "low_loss"])
 def test_a_run_measures_what_it_says_and_its_cost_is_known_beforehand(method):
     config = small(method=method)
