@@ -300,8 +300,7 @@ for pair in PAIRS:
 figures.mosaics(shown, columns=4)
 
 # %% [markdown]
-# *As in Figure 4, whose own pairs are the last two: four training images without the mark (above) and with it (below),
-# first seed.*
+# *As in Figure 4: four training images of each pair without the mark (above) and with it (below), first seed.*
 #
 # ## With and without early stopping, and other defences
 #
