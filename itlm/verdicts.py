@@ -1,12 +1,14 @@
 """What the recorded runs say about the claims of the paper.
 
 A claim compares two numbers. The rule that turns a paired difference into a verdict was fixed before
-anything was run.
+anything was run; it has been made stricter since, never looser.
 """
 
 import ast
 import importlib
+import re
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from . import records
 
@@ -90,22 +92,22 @@ def verdict(
     paper_before, paper_after : float
         The paper's two values; NaN where it prints none.
     paper_size : bool
-        Whether ours was measured at the paper's size (data, network, schedule).
+        Whether ours was measured at the paper's size (data, network, passes).
     sense : {"", "rises", "falls"}
-        What the paper claims of a pair that it prints no values of; empty means "rises".
+        What the paper claims of the pair; empty: what its two values do.
 
     Returns
     -------
     str
-        ``"reproduced"``: the interval excludes 0 with the paper's sign, at the paper's size, and our
-        value is within 2 points of the paper's. ``"direction"``: the first of these. ``"not
-        reproduced"``: the interval contradicts the claim. ``"undecided"``. ``"not run"``.
+        ``"reproduced"``: the interval excludes 0 with the sign claimed, at the paper's size, and both of our
+        values are within 2 points of the paper's. ``"direction"``: the first of these. ``"not reproduced"``: the
+        interval excludes 0 with the other sign. ``"undecided"``. ``"not run"``.
     """
     if found is None:
         return "not run"
-    sign = -1 if paper_after < paper_before or sense == "falls" else 1
+    sign = -1 if (sense or ("falls" if paper_after < paper_before else "rises")) == "falls" else 1
     if sign * found.difference - found.half_width > 0:
-        close = abs(found.after - paper_after) <= CLOSE
+        close = max(abs(found.before - paper_before), abs(found.after - paper_after)) <= CLOSE
         return "reproduced" if paper_size and close else "direction"
     if sign * found.difference + found.half_width < 0:
         return "not reproduced"
@@ -119,10 +121,11 @@ def judge(claims, recorded: dict):
     ----------
     claims : pandas.DataFrame
         The columns of ``results/paper/claims.csv``: ``item, claim, paper_before, paper_after, unit, page``,
-        and where to look: ``experiment``, ``select`` (``field=value`` conditions on the runs), ``before``
-        and ``after`` (``method:metric@round``, the method left out where the experiment has none, then perhaps
-        conditions of this side alone; round ``last`` is each run's last), ``paper_scale`` (the scale that is the
-        paper's size), ``sense`` (see `verdict`).
+        and where to look: ``experiment``, ``select`` (``field=value`` conditions on the runs; several sets of them,
+        separated by ``|``, are pooled), ``before`` and ``after`` (``method:metric@round``, the method left out where
+        the experiment has none, then perhaps conditions of this side alone; round ``last`` is each run's last; a
+        leading ``2*`` doubles the number, a final ``+1`` adds to it; or a constant), ``paper_scale`` (the scale that
+        is the paper's size), ``sense`` (see `verdict`), ``seeds`` (how many are planned).
     recorded : dict of DataFrame
         The recorded tables by name, as from `everything`.
 
@@ -138,6 +141,7 @@ def judge(claims, recorded: dict):
         found, scale = _look_up(claim, recorded)
         numbers = pd.notna(claim.paper_before)
         form = ".1f" if "%" in str(claim.unit) else ".3g"
+        before, after = map(_Number.read, (claim.before, claim.after))
         spread = f" ± {found.half_width:{form}}" if found and found.n > 1 else ""  # one seed has none
         rows.append(
             {
@@ -145,11 +149,12 @@ def judge(claims, recorded: dict):
                 "claim": claim.claim,
                 "paper": f"{claim.paper_before:g} → {claim.paper_after:g} {claim.unit}" if numbers else "",
                 "ours": (
-                    f"{found.before:{form}} → {found.after:{form}} ({found.difference:+{form}}{spread})"
+                    f"{before.write(found.before, form)} → {after.write(found.after, form)}"
+                    f" ({found.difference:+{form}}{spread})"
                     if found
                     else ""
                 ),
-                "n": str(found.n) if found else "",
+                "n": ("" if not found else f"{found.n} of {claim.seeds}" if found.n < claim.seeds else str(found.n)),
                 "scale": scale,
                 "verdict": verdict(
                     found,
@@ -172,21 +177,55 @@ def _look_up(claim, recorded) -> tuple[Evidence | None, str]:
     tables = recorded[f"{claim.experiment}.runs"], recorded[claim.experiment]
     scaled = "scale" in {f.name for f in fields(experiment.Config)}
     for scale in ("paper", "cpu") if scaled else ("simulated",):
-        sides = []
-        for side in (claim.before, claim.after):
-            number, *own = side.split()
-            *method, metric, at = number.replace("@", ":").split(":")
-            chosen = {k: _value(v) for k, v in (f.split("=") for f in [*claim.select.split(), *own])}
-            chosen |= ({"scale": scale} if scaled else {}) | ({"method": method[0]} if method else {})
+        pooled = []
+        for select in claim.select.split("|"):
+            common = select.split() + ([f"scale={scale}"] if scaled else [])
             try:
-                config = experiment.Config(**chosen)
+                before, after = (
+                    _Number.read(side).values(tables, experiment, common) for side in (claim.before, claim.after)
+                )
             except (TypeError, ValueError):  # a set or a field that the experiment does not have yet
                 return None, ""
-            sides.append(records.series(tables, config.resolved(), metric, at if at == "last" else int(at)))
-        seeds = sides[0].index.intersection(sides[1].index)
-        if len(seeds):
-            return evidence(sides[0][seeds], sides[1][seeds]), scale
+            if isinstance(before, float):  # a constant, beside every seed of the other side
+                before = 0 * after + before
+            seeds = before.index.intersection(after.index)
+            pooled += list(zip(before[seeds], after[seeds], strict=True))
+        if pooled:
+            return evidence(*zip(*pooled, strict=True)), scale
     return None, ""
+
+
+class _Number(NamedTuple):
+    """One side of a claim, as claims.csv writes it: ``factor * metric + add``, or a constant without a metric."""
+
+    metric: str | None
+    at: str
+    factor: float
+    add: float
+    conditions: list[str]  # of this side alone
+
+    @classmethod
+    def read(cls, side) -> "_Number":
+        first, *own = str(side).split()
+        found = re.fullmatch(r"(?:([\d.]+)\*)?(?:(\w+):)?(\w+)@(\w+)(?:\+([\d.]+))?", first)
+        if not found:
+            return cls(None, "", 1.0, float(first), own)
+        factor, method, metric, at, add = found.groups()
+        return cls(metric, at, float(factor or 1), float(add or 0), own + ([f"method={method}"] if method else []))
+
+    def write(self, value: float, form: str) -> str:
+        """Write its mean, with what was measured apart from the factor and the margin: ``"2 × 0.0252"``."""
+        measured = (value - self.add) / self.factor if self.metric else value
+        factor = f"{self.factor:g} × " if self.factor != 1 else ""
+        return f"{factor}{measured:{form}}" + (f" + {self.add:g}" if self.metric and self.add else "")
+
+    def values(self, tables, experiment, common):
+        """A value a seed; of a constant, itself."""
+        if self.metric is None:
+            return self.add
+        chosen = {k: _value(v) for k, v in (f.split("=") for f in [*common, *self.conditions])}
+        at = self.at if self.at == "last" else int(self.at)
+        return self.factor * records.series(tables, experiment.Config(**chosen).resolved(), self.metric, at) + self.add
 
 
 def _value(text: str):

@@ -155,11 +155,14 @@ HTML(tried.to_html(index=False, border=0, float_format="{:.0f}".format))
 # percent; the AUC of the loss of marked against clean training samples after some passes: 50 % where the loss does not
 # tell them apart, 100 % where every marked sample has a larger loss.*
 #
-# With a plain first layer the mark does not carry over to test images, even where many marked images are learned by
-# heart: there is nothing to defend. Whitening filters make fine detail loud, and with enough channels this mark is
-# learned in a few passes. Before that, marked images are the harder ones. So an early round is given two passes of
-# eight. The paper does not say how long its own are; for label noise, its authors' code has a quarter of a full fit,
-# too. At the same seed, with one pass beside it:
+# With a plain first layer this mark does not carry over to test images, even where many marked images are learned by
+# heart: there is nothing to defend. Whitening filters make fine detail loud, and with enough channels the mark is
+# learned in a few passes. Before that, marked images are the harder ones. So the network has the front that makes marks
+# loud, for without it there was no attack. The same front may be why brighter marks are learned too soon for ITLM, as
+# will be seen. The choice looked at marked samples, which a defender cannot.
+#
+# An early round is given two passes of eight. The paper does not say how long its own are; for label noise, its
+# authors' code has a quarter of a full fit, too. At the same seed, with one pass beside it:
 
 # %% tags=["hide-input"]
 ours = study[study.method == "itlm"].set_index("key").early_epochs
@@ -266,7 +269,7 @@ for side, those in (("repelled", repelled), ("not repelled", ~repelled)):
 
 # %% [markdown]
 # *One green point and one grey ring a run, of all pairs and seeds. Dashed: the first fit cannot tell marked images from
-# clean ones. Left of it ITLM has nothing to work with; right of it, it may succeed.*
+# clean ones. Left of it ITLM has nothing to work with; right of it, it sometimes lowers test-2.*
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots()
@@ -277,8 +280,8 @@ ax.xaxis.get_major_locator().set_params(integer=True)
 plt.show()
 
 # %% [markdown]
-# *The same runs, round by round. Green: the attack is repelled in the end. It can go either way: that
-# the first rounds drop some of the marked images is no guarantee.*
+# *The same runs, round by round. Green, where there is any: the attack is repelled in the end; vermilion: it is not. It
+# can go either way: that the first rounds drop some of the marked images is no guarantee.*
 
 # %% tags=["hide-input", "full-width"]
 every = pd.concat({

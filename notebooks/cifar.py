@@ -126,9 +126,9 @@ plt.show()
 # ## The scale, and how it was chosen
 #
 # The paper's network, WideResNet-16-10 {cite:p}`zagoruyko2016`, is beyond CPUs. Ours has five convolutions. It and its
-# training were chosen by a study of the *baseline and the oracle alone*, on 5,000 training images held out, with a seed
-# kept for that (systematic errors, 60 % right labels). What was asked: a baseline that visibly learns its wrong labels,
-# and an oracle that is as good as can be had per second.
+# training were chosen by a study of the *baseline and the oracle alone*, on 5,000 training images held out, whose
+# labels are right, with a seed kept for that (systematic errors, 60 % right labels). What was asked: a baseline that
+# visibly learns its wrong labels, so that there is room for a gain, and among those a good oracle.
 
 # %% tags=["hide-input", "full-width"]
 recorded = results("cifar.runs"), results("cifar")
@@ -143,7 +143,7 @@ study = (
 )
 tried = (
     study.test_accuracy[["baseline", "oracle"]]
-    .assign(seconds=study.seconds.oracle)
+    .assign(wrong_labels_learned=study.learned.baseline, seconds=study.seconds.oracle)
     .sort_values("oracle", ascending=False)
 )
 preset = cifar.SCALES["cpu"]
@@ -160,9 +160,12 @@ HTML(
 # %% [markdown]
 # *Accuracy of the baseline and the oracle on held-out images, and the part of the wrong labels that the baseline
 # predicts after its last pass, in percent; the seconds of the oracle's run on one core, with another run beside it; one
-# run a row. Of 4, 8 and 16 epochs of the chosen recipe, 8 gave the best baseline, and early rounds stop there. The
-# choice makes room for a gain: with shifts a small network learns fewer wrong labels, and plain training is better to
-# begin with. Whether ITLM gains on top of shifts was not run.*
+# run a row; empty where it was not run. Of 4, 8 and 16 epochs of the chosen recipe, 8 gave the best baseline, and early
+# rounds stop there.*
+#
+# Shifts, which the authors' code has, are left out on purpose: with them so small a network learns few of the wrong
+# labels, plain training is better to begin with, and there is little to repair. The gains below are gains over a
+# baseline that was left weak.
 #
 # ## Table 1 on CIFAR-10
 
@@ -204,8 +207,12 @@ HTML(pd.DataFrame(cells).fillna("").to_html(index=False, classes="sortable", bor
 # %% tags=["hide-input"]
 most = tried.baseline.idxmax()
 ours = recorded_of("systematic", 0.6, "itlm")
+shifted = [recorded_of("systematic", 0.6, name, augment="shift") for name in ("baseline", "itlm")]
+both = shifted[0].index.intersection(shifted[1].index)
 print(f"best baseline of the study: {tried.baseline[most]:.1f} % (augment: {tried.augment[most]})\n"
       f"ITLM with the chosen recipe, systematic 60 %: {verdicts.mean_interval(ours)} %")  # fmt: skip
+print("ITLM's gain with shifts, systematic 60 %:",
+      f"{verdicts.evidence(shifted[0][both], shifted[1][both])} points" if len(both) else "not run")  # fmt: skip
 against = [f"{setting} ({said})" for setting, said in judged if said in ("not reproduced", "undecided")]
 print("Not reproduced, or undecided:", ", ".join(against) if against else "none of what was run")
 if gains:
@@ -241,7 +248,7 @@ for percent in (60, 20):
     for name, method in names.items():
         values = recorded_of("random", percent / 100, method)
         if len(values):
-            ours.append([name, percent, verdicts.mean_interval(values), "", 0, f"here, {len(values)} seed(s)"])
+            ours.append([name, percent, verdicts.mean_interval(values), "", "5000*", f"here, {len(values)} seed(s)"])
 ours = pd.DataFrame(ours, columns=others.columns)
 both = pd.concat([others, ours]).sort_values("clean_percent", ascending=False, kind="stable")
 both.columns = ["method", "clean (%)", "accuracy (%)", "on right labels (%)", "extra clean samples", "reported by"]
@@ -249,7 +256,9 @@ HTML(both.to_html(index=False, classes="sortable", border=0))
 
 # %% [markdown]
 # *Accuracy on CIFAR-10 with random errors. PD: predefined curriculum, DD: data-driven. "Self-paced" is the rule of
-# MentorNet PD in our harness, with the same network, steps and seeds as the others of ours.*
+# MentorNet PD in our harness, with the same network, steps and seeds as the others of ours; rows that are missing have
+# not been run. On right labels: the method's accuracy where no label is wrong, not run for ours. \* Ours never train on
+# them; they served once, to choose the recipe above.*
 #
 # The trap: some authors draw a bad label from *all* classes, the true one included. Of ten classes one in ten is then
 # right by chance, and "40 % noise" has fewer wrong labels than another author's. Errors in 10,000 labels of ten

@@ -74,8 +74,8 @@ figures.label_ends(ax)
 plt.show()
 
 # %% [markdown]
-# *Digits. Blue: samples with a right label. Vermilion: samples with a wrong one. While blue is far above vermilion, a
-# sample's loss tells what it is; at the end the two are close.*
+# *Digits. Blue: samples with a right label. Vermilion: samples with a wrong one. Blue rises first; at the end both are
+# learned by heart.*
 #
 # How well does the loss alone tell bad samples from clean ones? The AUC is the chance that a bad sample has the larger
 # loss; 50 % is chance.
@@ -88,7 +88,8 @@ ax.set(xlabel="passes over the data", ylabel="AUC of the loss (%)", ylim=(40, 10
 plt.show()
 
 # %% [markdown]
-# *Digits. The AUC of the loss, pass by pass; dashed: chance.*
+# *Digits. The AUC of the loss, pass by pass; dashed: chance. It stays above chance, and hardly fades while the lines
+# above close: what closes is the gap in accuracy, not the ranking by loss.*
 #
 # ## On CIFAR-10: Figure 1(a) and (b)
 #
@@ -125,7 +126,7 @@ plt.show()
 
 # %% [markdown]
 # *Figure 1(a) and (b) on CIFAR-10. The share of training samples whose given label is predicted, for clean (blue) and
-# bad (vermilion) samples. The gap between the lines is what ITLM uses. Lines: means over the seeds; bands: smallest and
+# bad (vermilion) samples. Early on, blue is ahead. Lines: means over the seeds; bands: smallest and
 # largest.*
 
 # %% tags=["hide-input"]
@@ -206,11 +207,10 @@ HTML(judged[["item", "claim", "ours", "n", "scale", "verdict"]].to_html(index=Fa
 #
 # ## What remains open
 #
-# * Nothing says that bad samples *must* be learned later. With {doc}`errors that look right <sensitivity>`, with
-#   {doc}`strong marks <premise>`, or with a discriminator that has {doc}`batch norm <gan>`, the order may reverse, and
-#   trimming then keeps the wrong side.
-# * With the authors' network for MNIST, whose loss is bounded, the ranking does not fade as training goes on;
-#   {doc}`the page on digits <labels>` shows it. The window above is that of a network that can learn anything by heart.
+# * Nothing says that bad samples *must* be learned later. With {doc}`strong marks <premise>`, or with a discriminator
+#   that has {doc}`batch norm <gan>`, the order may reverse, and trimming then keeps the wrong side.
+# * The accuracies of clean and bad samples come together, but their ranking by loss, which is what trimming uses, does
+#   not fade here. So how much early stopping is worth for label errors is a question of its own.
 
 # %% tags=["hide-input"]
 preset = {"noise": "systematic", "clean": 0.6, "epochs": 16.0}

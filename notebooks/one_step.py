@@ -163,9 +163,8 @@ HTML(pd.DataFrame(factors).to_html(index=False, border=0))
 #
 # ## What cannot be computed: $\psi^-$ and $\psi^+$
 #
-# They are extremes over all subsets. A search gives a subset, hence $\psi^-$ from above and $\psi^+$ from
-# below, fine for a test of the lemma and the wrong way round for a certificate. For the other side there are only
-# crude bounds.
+# They are extremes over all subsets. A search finds one subset, so it can only overestimate $\psi^-$ and underestimate
+# $\psi^+$. That will do to test the lemma, but it guarantees nothing. For a guarantee there are only crude bounds.
 
 # %% tags=["hide-input"]
 n, parts = 1000, (0.55, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)

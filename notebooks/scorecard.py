@@ -14,9 +14,10 @@
 # %% [markdown]
 # # The scorecard
 #
-# Every claim of the paper {cite:p}`shen2019`, each figure panel, table cell and theorem, with the paper's number, ours,
-# and a verdict. At the end of this page you will know what reproduces, what does not, and what has not
-# been run.
+# The claims of the paper {cite:p}`shen2019`, figure by figure, table by table and theorem by theorem, with the paper's
+# numbers, ours, and a verdict. Where a table makes the same comparison many times over, some of its rows stand for all;
+# the pages have the rest. At the end of this page you will know what reproduces, what does not, and what has not been
+# run.
 #
 # **No GPU was available** for the paper's CIFAR-10 and CelebA experiments at their full size. What could
 # be recorded was recorded on CPUs, at the scale named in its row; the rest says *not run*.
@@ -58,15 +59,27 @@ counts.to_frame("claims").T
 # %% [markdown]
 # *How many claims got which verdict.*
 #
-# The rule was fixed before anything was run. A claim compares two numbers, such as the accuracy of ITLM
-# with that of plain training. We take the difference, paired over seeds, with its 95 % t-interval:
+# A claim compares two numbers, such as the accuracy of ITLM with that of plain training. We take the difference, paired
+# over seeds, with its 95 % t-interval:
 #
-# * **direction**: the interval excludes zero, with the paper's sign;
-# * **reproduced**: that, at the paper's own size, and within 2 points of the paper's value;
+# * **reproduced**: the interval excludes zero with the paper's sign, at the paper's own size, and both numbers lie
+#   within 2 points of the paper's;
+# * **direction**: the interval excludes zero with the paper's sign, no more;
 # * **not reproduced**: the interval excludes zero with the other sign;
 # * **undecided**: the interval contains zero, or there is one seed only;
 # * **not run**: nothing is recorded yet.
 #
+# The rule was fixed before anything was run. It has been made stricter since: *reproduced* once asked for the second
+# number alone, and some claims that could hardly fail have a factor or a margin now. Rows with fewer seeds than planned
+# are looked at before the end. And there are many rows: where there is no difference at all, one comparison in twenty
+# gets a verdict by chance.
+
+# %% tags=["hide-input", "full-width"]
+for label in ("reproduced", "not reproduced"):
+    named = claims[claims.verdict == label]
+    print(f"{label}: {'; '.join(dict.fromkeys(named.item)) or 'none'}")
+
+# %% [markdown]
 # Click a column's head to sort; type to search.
 
 # %% tags=["hide-input", "full-width"]
@@ -74,7 +87,15 @@ table = chosen.assign(page=[f'<a href="{page}.html">{page}</a>' if page in PAGES
 HTML(table.to_html(index=False, classes="sortable", border=0, escape=False))
 
 # %% [markdown]
-# *One row a claim. "Paper" and "ours" read: from → to. "n" counts seeds.*
+# *One row a claim. "Paper" and "ours" read from → to, with the difference and its 95 % interval in brackets: from bad
+# to clean samples (Figure 1), from the next error to the bound (Lemmas 5 and 6), from the smaller to the larger n
+# (Figure 2), from the other method to ITLM (Tables 1 and 2), from the first to the last round (Table 3), from naive
+# training to ITLM (Table 4). "2 × 0.03" and "79 + 1": the claim is of a factor or a margin, which the difference
+# contains. Networks have percent, simulations distances or their ratios. "n": seeds, "1 of 2" where more are planned.*
+#
+# Where the truth went into a choice: the small networks were chosen by accuracy on held-out images with right labels,
+# and the GANs and the backdoor's network by how they rank bad samples, at seeds that no result uses. Nobody who has
+# dirty data alone could do that. Each page says so.
 #
 # ## Oddities of the printed tables
 #
@@ -83,7 +104,7 @@ HTML(table.to_html(index=False, classes="sortable", border=0, escape=False))
 # 1. Table 1, MNIST, random, 30 % clean: one step (93.91) beats the oracle (91.37) and ITLM (84.54).
 #    Most likely a misprint.
 # 2. Table 1, CIFAR-10, random: 64.74 stands twice, as ITLM at 30 % and as the baseline at 50 %.
-# 3. Table 2 compares at 60 and 20 % clean, which Table 1 does not have, and its rows skip number 3. "Best
+# 3. Table 2 compares random errors at 60 and 20 % clean, which Table 1 does not have, and its rows skip number 3. "Best
 #    among the reported results" holds for the *drop* in accuracy, not for the accuracy.
 # 4. Table 3's "ratio of clean samples recovered" cannot be recall: keeping five points fewer samples
 #    than are clean caps recall below 95 %, and the table reaches 100 %. It reads as the *precision* of the
@@ -94,9 +115,9 @@ HTML(table.to_html(index=False, classes="sortable", border=0, escape=False))
 #    "Achieves zero" is 0.1 to 1.3 %. Section 6.4 says the bad images come from "other classes"; the table
 #    has one class.
 # 8. Table 4 uses $\alpha = 0.98$, which drops 1,000 samples to catch 250.
-# 9. Table 1's caption says "significant improvement for all the settings". On MNIST with random errors,
-#    70 and 90 % clean, ITLM is slightly *below* the baseline; at 30 % clean, with $\alpha$ 15 points too
-#    low, it collapses.
+# 9. Table 1's caption speaks of a significant improvement for all settings, the text of most settings for MNIST. With
+#   random errors, 70 and 90 % clean, ITLM is slightly *below* the baseline there; at 30 % clean, with $\alpha$ 15
+#   points too low, it collapses.
 # 10. For systematic errors at 60 and 70 % clean, $\alpha$ ten points too low beats five points too low.
 # 11. Tables 1 to 4 give no seeds and no spread.
 

@@ -165,6 +165,8 @@ plt.show()
 # > $S_n(\hat\theta^{(TL)}) - S_n(\theta^\star) \to 0$ with probability 1, given Assumptions 1 (identification) and 2
 # > (regularity).
 #
+# $S_n(\theta)$ is that mean loss of all $n$ samples: no set, in spite of its letter.
+#
 # Write $F(\theta)$ for the trimmed loss of infinitely many samples. **Identification** asks that $F(\theta)$ exceed
 # $F(\theta^\star)$, by a margin, for every $\theta$ whose mean loss over *all* samples differs from that of
 # $\theta^\star$. The idea of the proof, as we read it: the trimmed loss of $n$ samples comes close to $F$ for all

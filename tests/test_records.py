@@ -49,9 +49,10 @@ def found(before, after, half):
         (found(61, 79, 3), (60, 80), True, "reproduced"),
         (found(61, 79, 3), (60, 80), False, "direction"),
         (found(61, 77, 3), (60, 80), True, "direction"),
+        (found(50, 80, 3), (60, 80), True, "direction"),
         (found(61, 62, 3), (60, 80), True, "undecided"),
         (found(61, 50, 3), (60, 80), True, "not reproduced"),
-        (found(95, 1, 3), (97.5, 0.1), True, "reproduced"),
+        (found(96, 1, 3), (97.5, 0.1), True, "reproduced"),
         (found(95, 99, 3), (97.5, 0.1), True, "not reproduced"),
         (found(61, 99, np.inf), (60, 80), True, "undecided"),
     ],
@@ -65,6 +66,7 @@ def test_a_figure_without_numbers_says_whether_it_rises_or_falls():
     falling = found(61, 50, 3)
     assert verdict(falling, none, none, paper_size=True, sense="falls") == "direction"
     assert verdict(falling, none, none, paper_size=True) == "not reproduced"
+    assert verdict(falling, 60, 59, paper_size=True, sense="rises") == "not reproduced"  # what is claimed, not printed
 
 
 def recorded(*configs):
@@ -85,21 +87,43 @@ def test_a_claim_is_filled_from_recorded_runs():
     claim = {"item": "Table 1", "claim": "better", "paper_before": 60.0, "paper_after": 80.0, "unit": "%", "page": "x",
              "experiment": "labels", "select": "dataset=mnist noise=random clean=0.6",
              "before": "itlm:test_accuracy@0", "after": "itlm:test_accuracy@last", "paper_scale": "cpu",
-             "sense": ""}  # fmt: skip
+             "sense": "", "seeds": 3}  # fmt: skip
     other = runs_of(noise="random", bounded=False) + runs_of(noise="random", clean=0.7) + runs_of()
     runs, values = recorded(*runs_of(noise="random"), *other)
     (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
     assert row["ours"] == "61.0 → 81.0 (+20.0 ± 0.0)"
     assert (row["n"], row["scale"], row["verdict"]) == ("3", "cpu", "reproduced")
+    (row,) = judge(pd.DataFrame([claim | {"seeds": 5}]), {"labels": values, "labels.runs": runs}).to_dict("records")
+    assert row["n"] == "3 of 5"
     (row,) = judge(pd.DataFrame([claim]), {}).to_dict("records")
     assert row["verdict"] == "not run"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sense", "ours", "verdict"),
+    [
+        ("itlm:test_accuracy@0", "itlm:test_accuracy@1", "rises", "61.0 → 71.0 (+10.0 ± 0.0)", "direction"),
+        ("itlm:test_accuracy@0", "itlm:test_accuracy@1+2.5", "rises", "61.0 → 71.0 + 2.5 (+12.5 ± 0.0)", "direction"),
+        ("2*itlm:test_accuracy@0", "itlm:test_accuracy@1", "falls", "2 × 61.0 → 71.0 (-51.0 ± 0.7)", "direction"),
+        ("5", "itlm:test_accuracy@1", "falls", "5.0 → 71.0 (+66.0 ± 0.7)", "not reproduced"),
+    ],
+)
+def test_a_claim_may_have_a_factor_a_margin_or_a_constant_and_pool_settings(before, after, sense, ours, verdict):
+    claim = {"item": "x", "claim": "y", "paper_before": np.nan, "paper_after": np.nan, "unit": "%", "page": "x",
+             "experiment": "labels", "select": "clean=0.6|clean=0.7", "before": before, "after": after,
+             "paper_scale": "cpu", "sense": sense, "seeds": 6}  # fmt: skip
+    runs, values = recorded(*runs_of(clean=0.6), *runs_of(clean=0.7), *runs_of(clean=0.8))
+    (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
+    spread = stats.t.ppf(0.975, 5) * np.std([0, 1, 2, 0, 1, 2], ddof=1) / np.sqrt(6)
+    assert row["ours"] == ours.replace("± 0.7", f"± {spread:.1f}")
+    assert (row["n"], row["verdict"]) == ("6", verdict)
 
 
 def test_a_claim_about_simulated_data_may_set_each_side_apart():
     claim = {"item": "Figure 2(a)", "claim": "falls with n", "paper_before": np.nan, "paper_after": np.nan,
              "unit": np.nan, "page": "x", "experiment": "synthetic", "select": "sigma=0.01",
              "before": "error_full@0 n=600", "after": "error_full@0 n=900",
-             "paper_scale": "simulated", "sense": "falls"}  # fmt: skip
+             "paper_scale": "simulated", "sense": "falls", "seeds": 3}  # fmt: skip
     configs = [synthetic.Config(sigma=0.01, n=n, seed=seed).resolved() for n in (600, 900) for seed in range(3)]
     runs, _ = recorded(*configs)
     rows = [(f"k{i}", 0, "error_full", 6 / c.n + 1e-5 * c.seed) for i, c in enumerate(configs)]

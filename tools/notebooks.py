@@ -23,6 +23,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import pandas as pd
 import papermill
 from jupytext.combine import combine_inputs_with_outputs
 
@@ -52,19 +53,22 @@ def fingerprint(source: Path) -> dict[str, str]:
             pending.append(ast.parse(text))
             marks[f"itlm/{module}.py"] = digest(ast.dump(without_docstrings(ast.parse(text))))
         for pattern in results_read(tree):
-            for table in sorted((ROOT / "results").glob(f"{pattern}.csv")):
-                marks[table.relative_to(ROOT).as_posix()] = digest(table.read_text())
+            for table in sorted((ROOT / "results").glob(pattern)):
+                marks[table.relative_to(ROOT).as_posix()] = digest(table.read_bytes())
     return dict(sorted(marks.items()))
 
 
-def digest(text: str) -> str:
-    """A short name for a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def digest(content: str | bytes) -> str:
+    """A short name for a content."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:16]
 
 
 def imported(tree: ast.AST) -> set[str]:
-    """The modules of itlm that a piece of code names; ``__init__`` whenever it imports the package."""
-    modules = set()
+    """The modules of itlm that a piece of code names; ``__init__`` whenever it imports the package.
+
+    ``judge(...)`` finds the experiments by the names in the list of claims.
+    """
+    modules = set(pd.read_csv(ROOT / "results/paper/claims.csv").experiment) if "judge" in called(tree) else set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             origin = node.module or ""
@@ -81,16 +85,23 @@ def imported(tree: ast.AST) -> set[str]:
 
 
 def results_read(tree: ast.AST) -> set[str]:
-    """The tables a piece of code reads: the literal arguments of ``results(...)``, all for ``everything()``."""
-    patterns = set()
+    """The files under results/ that a piece of code reads.
+
+    They are the literal arguments of ``results(...)`` and ``arrays(...)``, and all tables for ``everything()``.
+    """
+    calls = called(tree)
+    patterns = {f"{name}.csv" for name in calls.get("results", ())} | {f"{name}/*" for name in calls.get("arrays", ())}
+    return patterns | ({"*.csv"} if "everything" in calls else set())
+
+
+def called(tree: ast.AST) -> dict[str, set]:
+    """The functions that a piece of code calls, each with the constants that it was given first."""
+    found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            if name == "results" and node.args and isinstance(node.args[0], ast.Constant):
-                patterns.add(node.args[0].value)
-            elif name == "everything":
-                patterns.add("*")
-    return patterns
+            given = {node.args[0].value} if node.args and isinstance(node.args[0], ast.Constant) else set()
+            found.setdefault(getattr(node.func, "id", getattr(node.func, "attr", "")), set()).update(given)
+    return found
 
 
 def without_docstrings(tree: ast.AST) -> ast.AST:
