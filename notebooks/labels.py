@@ -72,9 +72,9 @@ this = config.resolved()
 # %% [markdown]
 # ## The experiment
 #
-# The labels are spoilt once, and the network, the authors' two-layer CNN, sees only the spoilt ones. Each
-# round trains it from new random weights: Round 0 on everything, the later rounds on what was kept. Every
-# fit has the same number of gradient steps, however many samples it has.
+# The labels are spoilt once, and the network, the authors' two-layer CNN, sees only the spoilt ones. Each round trains
+# it from new random weights by SGD (the paper's Algorithm 2): Round 0 on everything, the later rounds on what was kept.
+# Every fit has the same number of gradient steps, however many samples it has.
 
 # %%
 given = labels.task(config)

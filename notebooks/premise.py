@@ -162,6 +162,9 @@ clear = [np.sign(cell.difference) * (abs(cell.difference) > cell.half_width) for
 print(f"By 95 % intervals marked samples are harder in {clear.count(1)} cells,\n"
       f"easier in {clear.count(-1)}, and {clear.count(0)} are undecided.")  # fmt: skip
 
+# %% [markdown]
+# The cells of a mark and a share are the passes of the same three runs: they are no independent votes.
+
 # %% tags=["hide-input", "full-width"]
 table = [
     {"mark": m, "marked (%)": 100 * s, "pass": t, "AUC (%)": verdicts.mean_interval(auc.loc[m, s, t].dropna()),

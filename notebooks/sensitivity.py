@@ -202,7 +202,9 @@ for share in (0.8, 0.6):
 # ## What remains open
 #
 # * Quotas within classes presume that the given classes are about as often wrong as each other.
-# * How to choose $\alpha$, and how to see that errors are easy rather than hard, when nobody knows the truth.
+# * How to choose $\alpha$, and how to see that errors are easy rather than hard, when nobody knows the truth. The paper
+#   says that cross-validation finds the best $\alpha$, and does not show it; with wrong labels in the held-out part
+#   that is not obvious. What can be done by looking: {doc}`your own data <own_data>`.
 
 # %% tags=["hide-input"]
 plain, quota = (values_of("recall_rare", balanced=balanced, **rare) for balanced in (False, True))
