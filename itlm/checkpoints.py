@@ -114,9 +114,10 @@ class Checkpoint:
             for part in (x, y) if kept is None else (x, y, kept):
                 data.update(part.cpu().contiguous().numpy().tobytes())
             self.identity = f"{schedule} seed={seed} data={data.hexdigest()[:16]}"
+            self.device = generator.device.type + (" in float16" if scaler.is_enabled() else "")
 
     def load(self) -> int:
-        """Put back what was saved, if anything; return the step that it was saved at, or 0."""
+        """Put back what was saved on such a device, if anything; return the step that it was saved at, or 0."""
         if self.path is None:
             return 0
         saved = read(self.path)
@@ -127,6 +128,13 @@ class Checkpoint:
                 f"checkpoint {self.path} is of another fit ({saved.get('identity')}); this one is {self.identity}. "
                 "Remove the file or choose another name"
             )
+        if (device := saved.get("device", "cpu")) != self.device:  # whose states of generator and scaler fit no other
+            warnings.warn(
+                f"checkpoint {self.path} was saved on {device}, this fit is on {self.device}: it is ignored, "
+                "and the fit begins anew",
+                stacklevel=3,
+            )
+            return 0
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])
         self.generator.set_state(saved["generator"])
@@ -138,7 +146,7 @@ class Checkpoint:
         if self.path:
             state = {name: part.state_dict() for name, part in self.parts.items()}
             state |= {"generator": self.generator.get_state(), "seen": self.seen}
-            write(self.path, state | {"step": step, "identity": self.identity})
+            write(self.path, state | {"step": step, "identity": self.identity, "device": self.device})
 
     def clear(self) -> None:
         """Remove the file."""

@@ -361,8 +361,8 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
         The run.
     checkpoint : path, optional
         A file that holds the last finished round; beside it, with ``.fit`` and a number appended, the fit under way. A
-        run that was killed goes on from them (other authors' methods begin anew) and gives the same record; the files
-        are removed at the end.
+        run that was killed goes on from them (other authors' methods begin anew) and, on a CPU, gives the same record;
+        the files are removed at the end.
 
     Returns
     -------

@@ -547,8 +547,8 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     config : Config
         The run. With ``trace`` the rounds of the record are passes over the images, see `trace`.
     checkpoint : path, optional
-        A file that holds the last finished round. A run that was killed goes on from it and gives the
-        same record; the file is removed at the end. A trace begins anew.
+        A file that holds the last finished round. A run that was killed goes on from it and, on a CPU, gives
+        the same record; the file is removed at the end. A trace begins anew.
 
     Returns
     -------

@@ -193,8 +193,9 @@ def fit(
     device : str
         ``"auto"`` takes the GPU where there is one. On a GPU the network is trained under autocast.
     checkpoint : path, optional
-        File that holds the state after each pass; a fit that was killed goes on from there and ends at the
-        same weights, if the loss has no memory, and the file is removed. A checkpoint of another fit is refused.
+        File that holds the state after each pass; a fit that was killed goes on from there, on a CPU to the same
+        weights if the loss has no memory, and the file is removed. A checkpoint of another fit is refused; one from
+        another kind of device is ignored, with a warning.
     watch : callable, (network, step) -> None, optional
         Called after each pass with the network in eval mode and the number of steps taken, to look and not
         to touch: what is fitted is the same with and without it.

@@ -99,6 +99,27 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path, change):
     assert (tmp_path / "fit.pt").read_bytes() == before
 
 
+@pytest.mark.parametrize("device", ["cuda", "cuda in float16"])
+def test_a_checkpoint_from_another_device_is_warned_about_and_the_fit_begins_anew(tmp_path, device):
+    file, arguments = tmp_path / "fit.pt", (LITTLE, *made_up(), kept_120(), FIVE_PASSES)
+    stopped(file, *arguments[1:4])
+    saved = torch.load(file, weights_only=True)
+    torch.save(saved | {"device": device, "generator": torch.zeros(16, dtype=torch.uint8)}, file)
+    with pytest.warns(UserWarning, match=f"saved on {device}, this fit is on cpu: it is ignored, and"):
+        network = fit(*arguments, seed=7, checkpoint=file, loss=(count := Counted(0, None)))
+    assert count.calls == 30 and same(network, fit(*arguments, seed=7)) and not file.exists()
+
+
+def test_a_checkpoint_that_does_not_say_its_device_is_from_a_cpu(tmp_path):
+    file, arguments = tmp_path / "fit.pt", (LITTLE, *made_up(), kept_120(), FIVE_PASSES)
+    stopped(file, *arguments[1:4])
+    saved = torch.load(file, weights_only=True)
+    assert saved.pop("device") == "cpu"
+    torch.save(saved, file)
+    assert same(fit(*arguments, seed=7, checkpoint=file, loss=(count := Counted(0, None))), fit(*arguments, seed=7))
+    assert count.calls == 30 - 12
+
+
 def test_the_checkpoint_of_a_run_is_refused_by_a_fit(tmp_path):
     torch.save({"key": "0123", "t": 1, "theta": {}, "rows": []}, tmp_path / "run.pt")
     with pytest.raises(ValueError, match="is of another fit"):
