@@ -16,16 +16,13 @@ import torch
 from torch import nn
 
 from . import training
+from .records import Missing
 from .trimming import trim
 
 __all__ = ["FITS", "METHODS", "Missing", "co_teaching", "confident", "generalized", "self_paced"]
 
 BURN_IN = 0.2  # part of the steps in which everything counts
 FOLDS = 5  # of the cross-validation that confident learning's probabilities come from
-
-
-class Missing(RuntimeError):
-    """A method's package is not installed."""
 
 
 def _each(output, y):
@@ -179,7 +176,7 @@ def confident(make_network: Callable, x, y, alpha: float, schedule, seed: int, n
 
     Raises
     ------
-    Missing
+    itlm.records.Missing
         If cleanlab is not installed.
     """
     try:

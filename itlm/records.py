@@ -25,6 +25,7 @@ from pathlib import Path
 __all__ = [
     "Record",
     "Damaged",
+    "Missing",
     "begin",
     "key",
     "selection",
@@ -47,6 +48,10 @@ CHOOSING = 100  # seeds from here on are for choosing settings; no result is rea
 
 class Damaged(ValueError):
     """A recorded file is not as it was written; the message names the file, the line and the remedy."""
+
+
+class Missing(RuntimeError):
+    """A run needs a package or a program that is not installed; the message names it and says how to get it."""
 
 
 @dataclass

@@ -7,7 +7,7 @@ alone. What bounds a method's work is as its authors have it; where a fraction t
 ``support`` for all. `METHODS` says with what settings.
 
 Source: `itlm.linear.simulate` for the data. robustbase (Maechler et al.) runs in R; robpy, ltsfit and
-statsmodels are Python packages: those that are not installed raise `Missing`.
+statsmodels are Python packages: those that are not installed raise `itlm.records.Missing`.
 """
 
 import contextlib
@@ -29,16 +29,13 @@ from . import linear, records
 from .config import Config as Checked
 from .config import one_of, parameter, real, whole
 from .linear import digest, visits
+from .records import Missing
 
 __all__ = ["METHODS", "RECIPE", "Config", "Method", "Missing", "Task", "digest", "run", "task", "visits"]
 
 RECIPE = 1
 
 OUTPUTS = (*linear.OUTPUTS, "heavy")
-
-
-class Missing(RuntimeError):
-    """A method's package or program is not installed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +263,7 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
 
     Raises
     ------
-    Missing
+    itlm.records.Missing
         If the method is not installed.
     """
     given = task(config)

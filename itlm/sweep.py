@@ -7,7 +7,8 @@
 Start as many processes as there are cores: each takes the next run that no other has claimed. A claim is a
 file lock, which the kernel releases however a process ends, so any of them may be killed at any moment.
 What is recorded is not run again; a run that was killed goes on from its last finished round; a run that
-fails is recorded with its reason, and does not stop the others.
+fails is recorded with its reason, and does not stop the others. What the machine lacks is no failure of a run:
+without a method's package its runs are left out, without memory or room on the disk the sweep stops.
 """
 
 import argparse
@@ -239,8 +240,11 @@ def main(arguments=None) -> int:
         said = str(error)
     except data.DataError as error:
         said = f"{asked.grid}: {error}"
-    except OSError as error:
-        said = f"{error}. Nothing recorded is lost: mend that, for a full disk by making room, and start again"
+    except _machines_faults() as error:
+        said = (
+            f"{str(error) or type(error).__name__}. Nothing recorded is lost: mend that, for a full disk or memory by "
+            "making room, and start again"
+        )
     print(f"STOPPED {said}", file=sys.stderr, flush=True)
     return 2
 
@@ -269,8 +273,11 @@ def _run(grid, parts) -> int:
                 print(f"[{number}/{len(todo)}] {run}", flush=True)
                 try:
                     record = experiment.run(run.config, checkpoint=parts / f"{run.key}.pt")
-                except (OSError, data.DataError):
-                    raise  # the machine's fault and not the run's, which stays to be done
+                except (*_machines_faults(), data.DataError):
+                    raise  # not the run's fault, which stays to be done
+                except records.Missing as error:
+                    print(f"LEFT OUT {run}: {error}", flush=True)
+                    continue
                 except Exception as error:  # the others still run; the record says why this one did not
                     record = records.begin(
                         grid["experiment"], experiment.RECIPE, run.config, experiment.digest(run.config)
@@ -281,6 +288,12 @@ def _run(grid, parts) -> int:
                 file.unlink()
             (parts / f"{run.key}.lock").unlink(missing_ok=True)  # whoever waits with it open will find the part
     return 0
+
+
+def _machines_faults() -> tuple:
+    """The errors that another machine, or this one mended, would not have."""
+    torch = sys.modules.get("torch")  # none of its errors comes before it is loaded
+    return OSError, ImportError, MemoryError, *([torch.cuda.OutOfMemoryError] if torch else [])
 
 
 def _plan(grid, parts) -> int:

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from kill_sweep import assert_same_but_for_times, finished, tables
 
 from itlm import config as checked
-from itlm import data, labels, noisy, records, sweep, training
+from itlm import data, labels, noisy, peers, records, regressors, sweep, training
 from itlm.sweep import configurations, expand
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -458,7 +459,11 @@ def test_a_missing_data_set_is_named_before_anything_is_run(tmp_path, place, cap
     assert seeds == []
 
 
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), data.DataError("mnist is gone")])
+FAULTS = [OSError(5, "Input/output error"), data.DataError("mnist is gone"), ImportError("No module named 'sklearn'")]
+FAULTS += [MemoryError("Unable to allocate 9 GiB"), torch.cuda.OutOfMemoryError("CUDA out of memory")]
+
+
+@pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
 def test_a_fault_of_the_machine_stops_the_sweep_and_is_no_failed_run(place, capsys, monkeypatch, error):
     def faulty(config, **_):
         if config.seed == 1:
@@ -472,6 +477,21 @@ def test_a_fault_of_the_machine_stops_the_sweep_and_is_no_failed_run(place, caps
     assert str(error) in capsys.readouterr().err and len(finished(place / "parts")) == 1
     seeds = begun(monkeypatch, quick)
     assert sweep.main([path]) == 0 and seeds == [1, 2]
+
+
+def test_runs_whose_package_is_missing_are_left_out_and_stay_to_be_done(place, capsys, monkeypatch):
+    def lacking(config, **_):
+        if config.method == "confident":
+            raise records.Missing("cleanlab is not installed: pip install cleanlab")
+        return quick(config)
+
+    path = write(place, {"method": ["confident", "oracle"]})
+    monkeypatch.setattr(labels, "run", lacking)
+    assert run_and_collect(path) == 0
+    said = capsys.readouterr().out
+    assert "LEFT OUT" in said and "method=confident" in said and "pip install cleanlab" in said
+    assert "1 runs added to results/, 1 left to run" in said
+    assert peers.Missing is regressors.Missing is records.Missing
 
 
 @pytest.mark.parametrize("what", ["part", "checkpoint", "values", "runs"])
