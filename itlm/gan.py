@@ -312,7 +312,7 @@ def fit(config: Config, x, kept, t: int, theta=None, *, watch=None) -> networks.
     itlm.training.Diverged
         When a loss is no longer finite; says at which pass and step.
     ValueError
-        If fewer images are kept than fill a batch.
+        If fewer images are kept than fill a batch, or the epochs are too few for a step.
     """
     c, device = config.resolved(), x.device
     seed, loss, schedule = training.derived_seed(c.seed, t), LOSSES[c.loss], c.schedule()
@@ -324,7 +324,8 @@ def fit(config: Config, x, kept, t: int, theta=None, *, watch=None) -> networks.
     generator = torch.Generator(device).manual_seed(seed)
     on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     half = partial(torch.autocast, device.type, torch.bfloat16, enabled=on_gpu)
-    n_steps, every = schedule.n_steps(len(x)), max(1, (len(x) if kept is None else int(kept.sum())) // c.batch)
+    n_steps = training.steps_of(schedule, len(x))
+    every = max(1, (len(x) if kept is None else int(kept.sum())) // c.batch)
     score_step, scorer = max(1, round(c.score_at * n_steps)), None
     total = torch.zeros((), device=device)
     steps = tqdm(

@@ -45,7 +45,7 @@ class GeneralizedCrossEntropy:
         self.q = q
 
     def __call__(self, output, y, reduction="mean"):
-        p = output.softmax(1).gather(1, y[:, None]).squeeze(1).clamp_min(1e-7)
+        p = output.float().softmax(1).gather(1, y[:, None]).squeeze(1).clamp_min(1e-7)
         losses = (1 - p**self.q) / self.q
         return losses if reduction == "none" else losses.mean()
 

@@ -25,6 +25,7 @@ __all__ = [
     "Schedule",
     "batches",
     "count_steps",
+    "steps_of",
     "fit",
     "Diverged",
     "outputs",
@@ -66,7 +67,7 @@ class Schedule:
         Mirror each image half of the time; or that, and shift it by up to 4 pixels, reflected at the border.
     half : bool
         Train under bfloat16 autocast on a CPU too, as always on a GPU: about 1.6 times as fast where the CPU
-        has instructions for it (AVX512-BF16, AMX), and slower where it has not. Scoring stays in full precision.
+        has instructions for it (AVX512-BF16, AMX), and slower where it has not. Scoring stays in float32.
     compiled : bool
         Train through ``torch.compile``: a minute or so at the first step; worth it for long fits on a GPU.
     """
@@ -107,6 +108,23 @@ class Schedule:
 def count_steps(epochs: float, n: int, batch: int) -> int:
     """Count the gradient steps of so many passes over n samples: floor(epochs n / batch)."""
     return math.floor(epochs * n / batch + 1e-9)
+
+
+def steps_of(schedule: Schedule, n: int) -> int:
+    """Count the steps of a fit, as `Schedule.n_steps` does, and refuse epochs that are too few for one.
+
+    Raises
+    ------
+    ValueError
+        If the passes asked for do not fill a batch: the fit would give its initial weights.
+    """
+    n_steps = schedule.n_steps(n)
+    if n_steps == 0 and schedule.epochs:
+        raise ValueError(
+            f"epochs={schedule.epochs} over n={n} samples do not fill a batch of {schedule.batch}: raise epochs or n, "
+            "or lower batch"
+        )
+    return n_steps
 
 
 AUGMENT = ("none", "mirror", "shift")
@@ -214,8 +232,13 @@ def fit(
     Diverged
         When the loss is no longer finite; says at which pass and step.
     ValueError
-        For fewer samples than a batch, labels outside the network's classes, a checkpoint of another fit.
+        For x or y of another shape, epochs too few for a step, fewer samples than a batch, labels outside the
+        network's classes, a checkpoint of another fit.
     """
+    if x.ndim != 4:
+        raise ValueError(f"x must have shape (n, channels, height, width), got {tuple(x.shape)}: reshape it")
+    if y.shape != (len(x),):
+        raise ValueError(f"y must have one label for each of the {len(x)} samples in x, got shape {tuple(y.shape)}")
     device = pick_device(device)
     x, y = x.to(device), y.to(device)
     if kept is not None:
@@ -224,7 +247,7 @@ def fit(
             raise ValueError(
                 f"kept must be a bool mask of shape ({len(x)},), got {kept.dtype} of shape {tuple(kept.shape)}"
             )
-    n_steps = schedule.n_steps(len(x))
+    n_steps = steps_of(schedule, len(x))
     network = initialised(make_network, seed).to(device)
     _check_labels(network, x, y)
     generator = torch.Generator(device).manual_seed(seed)
@@ -287,7 +310,7 @@ def sample_losses(
 ) -> torch.Tensor:
     """Score every sample: the losses that trimming sorts.
 
-    In eval mode, without augmentation, in full precision.
+    In eval mode, without augmentation, in float32 without autocast; convolutions on a GPU use TF32 where torch does.
 
     Parameters
     ----------
@@ -323,8 +346,9 @@ def sample_losses(
 
 @torch.no_grad()
 def outputs(network: nn.Module, x: torch.Tensor, *, batch: int = 1000) -> torch.Tensor:
-    """Give a network's outputs for all samples, in whatever mode it is: (n, n_classes)."""
-    return torch.cat([network(part) for part in x.split(batch)])
+    """Give a network's outputs for all samples, in whatever mode it is: (n, n_classes), on its device."""
+    device = next(network.parameters()).device
+    return torch.cat([network(part.to(device)) for part in x.split(batch)])
 
 
 def augmented(x: torch.Tensor, how: str, generator: torch.Generator) -> torch.Tensor:
@@ -381,7 +405,8 @@ def to_tensor(images, like=None) -> torch.Tensor:
         x = torch.tensor(pixels).float().div_(255)
         return (x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)).contiguous()
 
-    x, reference = scaled(images), scaled(images if like is None else like)
+    x = scaled(images)
+    reference = x if like is None else scaled(like)
     dims = (0, 2, 3)
     return (x - reference.mean(dims, keepdim=True)) / reference.std(dims, keepdim=True).clamp_min(1e-6)
 

@@ -199,6 +199,11 @@ def test_alpha_too_small_for_a_batch_is_named():
         history(replace(TINY, alpha=0.05))
 
 
+def test_epochs_without_a_step_are_named():
+    with pytest.raises(ValueError, match=r"epochs=0.1 over n=200 samples do not fill a batch of 64: raise epochs"):
+        history(replace(TINY, epochs=0.1, batch=64))
+
+
 def test_a_collapsed_discriminator_is_said_to_rank_nothing():
     flat = torch.zeros(100)
     step = Round(3, None, flat, torch.arange(100) < 65, 0.65, 0.0, 0, 0)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from itlm import training
 from itlm.networks import Discriminator, Generator, LeNet, SmallNet, WideResNet, initialised, whitening
 
 CURVES = {"tanh": np.tanh, "relu": lambda z: np.maximum(z, 0)}
@@ -187,5 +188,6 @@ def test_forward_and_loss_stay_on_the_gpu(make, shape):
         assert out.device.type == "cuda"
         if out.ndim == 2:
             assert nn.functional.cross_entropy(out, y, reduction="none").device.type == "cuda"
+            assert training.outputs(network, torch.empty(shape)).device.type == "cuda"
         with pytest.raises(RuntimeError, match="same device"):
             network(torch.empty(shape))

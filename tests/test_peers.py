@@ -32,6 +32,13 @@ def test_generalized_cross_entropy_is_its_formula(q):
     assert GeneralizedCrossEntropy(q)(out, y) == pytest.approx(found.mean().item())
 
 
+def test_generalized_cross_entropy_is_computed_in_full_precision_under_autocast():
+    out, y = logits()
+    half = out.bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(GeneralizedCrossEntropy()(half, y), GeneralizedCrossEntropy()(half.float(), y))
+
+
 def test_generalized_cross_entropy_ends_at_the_two_losses_it_lies_between():
     out, y = logits()
     almost = GeneralizedCrossEntropy(1e-4)(out, y)

@@ -321,6 +321,27 @@ def test_fewer_kept_samples_than_a_batch_are_named(digits):
         fit(LITTLE, *digits, kept, Schedule(epochs=1, batch=20), seed=0)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": torch.zeros(N, 784)}, r"x must have shape \(n, channels, height, width\), got \(200, 784\)"),
+        (
+            {"y": torch.zeros(N - 1).long()},
+            r"y must have one label for each of the 200 samples in x, got shape \(199,\)",
+        ),
+        (
+            {"schedule": Schedule(epochs=0.5, batch=101)},
+            "epochs=0.5 over n=200 samples do not fill a batch of 101: raise epochs or n, or lower batch",
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_data_of_another_shape_and_epochs_without_a_step_are_named(digits, change, message):
+    given = {"x": digits[0], "y": digits[1], "schedule": Schedule(epochs=1, batch=20)} | change
+    with pytest.raises(ValueError, match=message):
+        fit(LITTLE, kept=None, seed=0, **given)
+
+
 @pytest.mark.parametrize("kept", [torch.arange(50), torch.ones(N), torch.ones(N - 1).bool(), torch.ones(N, 1).bool()])
 def test_a_selection_that_is_no_mask_of_the_samples_is_named(digits, kept):
     with pytest.raises(ValueError, match=r"kept must be .*bool.*shape \(200,\), got"):
@@ -465,6 +486,14 @@ def test_inputs_have_mean_zero_and_deviation_one_in_each_channel(shape, channels
     brighter = training.to_tensor(images + 50, like=images)
     scale = images.reshape(50, 48, channels).std((0, 1), ddof=1)
     assert np.allclose((brighter - x).mean((0, 2, 3)), 50 / scale, atol=1e-4)
+
+
+def test_images_that_are_their_own_measure_are_converted_once(monkeypatch):
+    converted, tensor = [], torch.tensor
+    monkeypatch.setattr(torch, "tensor", lambda pixels: converted.append(pixels) or tensor(pixels))
+    images = np.random.default_rng(0).integers(0, 200, (50, 8, 6), np.uint8)
+    alone, beside = training.to_tensor(images), training.to_tensor(images, like=images)
+    assert len(converted) == 1 + 2 and torch.equal(alone, beside)
 
 
 def test_images_of_one_grey_are_zero_not_nan():
