@@ -6,13 +6,13 @@
 that a run keeps, such as pictures, are ``results/<experiment>/<key>.npz``.
 """
 
+import ast
 import csv
 import hashlib
 import io
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 import time
@@ -108,7 +108,7 @@ class Record:
             "reason": " ".join(reason.split()),  # a table has one line a run
             "seconds": round(time.perf_counter() - self.began, 1),
             "device": (torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu") if torch else "cpu",
-            "threads": torch.get_num_threads() if torch else 1,
+            "threads": torch.get_num_threads() if torch else _threads(),
             "python": platform.python_version(),
             "numpy": version("numpy"),
             "torch": version("torch") if torch else "",
@@ -383,7 +383,10 @@ def by_round(tables, config, metric: str):
 
 
 def runs_of(runs, config):
-    """Look up the finished runs of a configuration, whatever their seed; of the newest recipe, where there are several.
+    """Look up the finished runs of a configuration, whatever their seed: of the newest recipe, on the newest data.
+
+    Where a set's digest differs between machines, as CelebA's does with the JPEG decoder, only the runs on the data
+    that were used last count: each seed has one run.
 
     Parameters
     ----------
@@ -407,7 +410,10 @@ def runs_of(runs, config):
         else:
             column = runs[f.name]
             runs = runs[(column == want) | (column.isna() & (want == f.default or want is None))]
-    return runs[runs.recipe == runs.recipe.max()]
+    runs = runs[runs.recipe == runs.recipe.max()]
+    if "data" in runs and runs.data.nunique() > 1:
+        runs = runs[runs.data == runs.sort_values("utc").data.iloc[-1]]
+    return runs
 
 
 NEEDED = {".runs.csv": ["key", "recipe", "data", "status", "reason"], ".csv": ["key", "round", "metric", "value"]}
@@ -461,18 +467,55 @@ def _write(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+def imported(tree: ast.AST, package: Path) -> set[str]:
+    """Tell the modules of itlm that a piece of code imports, inside functions too.
+
+    Parameters
+    ----------
+    tree : ast.AST
+        The code.
+    package : path
+        Folder of itlm's modules: only names that are files there count.
+
+    Returns
+    -------
+    set of str
+        The modules' names; ``__init__`` among them where there is any other.
+    """
+    modules = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if origin.split(".")[0] == "itlm" or node.level:
+                inner = origin if node.level else origin.removeprefix("itlm").lstrip(".")
+                modules |= {"__init__", inner.split(".")[0], *(alias.name for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "itlm":
+                    modules |= {"__init__", *alias.name.split(".")[1:]}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "itlm":
+            modules.add(node.attr)
+    return {name for name in modules if (package / f"{name}.py").exists()}
+
+
 @cache
 def _source(experiment: str) -> str:
     """A digest of the modules that an experiment runs, as they were when the process first asked."""
-    here, pending, texts = Path(__file__).resolve().parent, [experiment], {}
+    here, pending, texts = Path(__file__).resolve().parent, {experiment}, {}
     while pending:
         name = pending.pop()
-        path = here / f"{name}.py"
-        if name not in texts and path.exists():
-            texts[name] = path.read_text()
-            for module, names in re.findall(r"^from \.(\w*) import (.+)$", texts[name], re.MULTILINE):
-                pending += [module] if module else re.findall(r"\w+", names)
+        texts[name] = (here / f"{name}.py").read_text()
+        pending |= imported(ast.parse(texts[name]), here) - set(texts)
     return hashlib.sha256("".join(text for _, text in sorted(texts.items())).encode()).hexdigest()[:12]
+
+
+def _threads() -> int:
+    """The most threads that a library of this process may use, such as NumPy's BLAS; 1 where nothing can tell."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return 1
+    return max((pool["num_threads"] for pool in threadpool_info()), default=1)
 
 
 @cache

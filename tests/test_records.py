@@ -1,5 +1,6 @@
 """Recorded results, and the verdicts on the paper's claims."""
 
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -171,6 +172,16 @@ def test_of_runs_that_were_repeated_under_a_new_recipe_the_old_ones_are_no_resul
     assert (records.series((runs, values), config, "test_accuracy") > 170).all()
 
 
+def test_of_runs_on_data_of_two_digests_those_on_the_newest_are_the_result():
+    runs, values = recorded(*runs_of(), *runs_of())
+    runs["data"], runs["utc"] = ["old"] * 3 + ["new"] * 3, [f"2026-01-0{day}T00:00:00Z" for day in (1, 2, 3, 2, 4, 5)]
+    values.loc[values.key.isin(["k3", "k4", "k5"]), "value"] += 100
+    config, *_ = runs_of()
+    assert (records.series((runs, values), config, "test_accuracy") > 170).all()
+    assert records.by_round((runs, values), config, "test_accuracy").shape == (3, 3)
+    assert set(records.runs_of(runs, config).key) == {"k3", "k4", "k5"}
+
+
 def test_a_failed_run_is_no_result():
     runs, values = recorded(*runs_of())
     config, *_ = runs_of()
@@ -200,6 +211,28 @@ def test_results_travel_with_an_installed_package(tmp_path, monkeypatch):
     (tmp_path / "itlm" / "results").mkdir(parents=True)
     monkeypatch.setattr(records, "__file__", str(tmp_path / "itlm" / "records.py"))
     assert records.folder() == tmp_path / "itlm" / "results"
+
+
+# provenance
+
+
+@pytest.mark.parametrize("line", ["from .y import z", "from . import y", "from itlm import y", "import itlm.y"])
+def test_the_source_counts_what_is_imported_inside_functions(tmp_path, monkeypatch, line):
+    monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))
+    (tmp_path / "x.py").write_text(f"def run():\n    {line}\n")
+    digests = []
+    for number in range(2):
+        (tmp_path / "y.py").write_text(f"z = {number}\n")
+        digests.append(records._source.__wrapped__("x"))
+    assert digests[0] != digests[1]
+
+
+def test_threads_are_counted_without_torch_too(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [{"num_threads": 1}, {"num_threads": 3}])
+    assert records.Record("x", "k", {}, {}).finish().provenance["threads"] == 3
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    assert records.Record("x", "k", {}, {}).finish().provenance["threads"] == 1
 
 
 # arrays
