@@ -27,7 +27,7 @@ from torch import nn
 from torch.nn.functional import relu, softplus
 from tqdm import tqdm
 
-from . import checkpoints, corruption, data, judging, networks, records, training
+from . import checkpoints, corruption, data, judging, networks, noisy, records, training
 from .config import Config as Checked
 from .config import alpha_of, flag, one_of, parameter, real, whole
 from .trimming import Round, iterate, n_kept, trim
@@ -179,6 +179,8 @@ class Config(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.size not in (None, *networks.SIZES):
+            raise ValueError(f"size must be one of {', '.join(map(str, networks.SIZES))} or None, got {self.size}")
         if self.loss == "wgan_gp" and self.normalisation == "batch":
             raise ValueError("wgan_gp needs normalisation='none', got 'batch': its penalty is of each image alone")
         if self.normalisation == "none" and self.statistics != "real":
@@ -255,13 +257,15 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
     itlm.training.Diverged
         When a training loss is no longer finite.
     ValueError
-        If alpha n images do not fill a batch.
+        If alpha n images, for the oracle clean n, do not fill a batch.
     """
     c = config.resolved()
-    if n_kept(c.n, c.alpha) < c.batch:
+    chosen = "clean" if c.method == "oracle" else "alpha"
+    left = round(c.clean * c.n) if c.method == "oracle" else n_kept(c.n, c.alpha)
+    if left < c.batch:
         raise ValueError(
-            f"alpha={c.alpha} keeps {n_kept(c.n, c.alpha)} of {c.n} images, fewer than a batch of {c.batch}: "
-            "raise alpha or n, or lower batch"
+            f"{chosen}={getattr(c, chosen)} keeps {left} of {c.n} images, fewer than a batch of {c.batch}: "
+            f"raise {chosen} or n, or lower batch"
         )
     given = given or task(c)
     if c.method == "itlm":
@@ -279,8 +283,7 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
         scores = HEURISTICS[c.method](given.x.flatten(1), training.derived_seed(c.seed, 0))
         kept = trim(scores, c.alpha)
         theta = fit(c, given.x, kept, 0)
-    yield Round(0, theta, scores, kept, float(kept.double().mean()), float(scores[kept].double().sum()), 0,
-                int((~kept).sum()))  # fmt: skip
+    yield noisy.only_round(theta, scores, kept)
 
 
 def fit(config: Config, x, kept, t: int, theta=None, *, watch=None) -> networks.GAN:
@@ -603,7 +606,7 @@ def trace(config: Config, given: Task | None = None) -> list[tuple[int, dict[str
         numbers = {f"{name}_by_epoch": value for name, value in chosen.items()}
         numbers |= {"real_clean": real(seen[clean]), "real_bad": real(seen[~clean])}
         numbers["auc_unseen"] = records.selection(np.ones(len(both), bool), both, is_other)["auc"]
-        found.append((round(step * c.batch / c.n), numbers))
+        found.append((len(found) + 1, numbers))
 
     fit(c, given.x, None, 0, watch=look)
     return found

@@ -93,16 +93,17 @@ def worth(judge: Judge, x) -> dict[str, float]:
     dict of float
         ``bad_looking``, the percentage taken for the bad set; ``frechet``, the distance of the images'
         features from those of held-out clean images; ``classes_generated``, the effective number (exponential
-        of the entropy) of clean classes among them, NaN where there is only one.
+        of the entropy) of clean classes among them, 0 where no image looks clean, NaN where there is only one class.
     """
     features = torch.cat([judge.network[:-1](part) for part in x.split(500)])
     classes = judge.network[-1](features).argmax(1).cpu().numpy()
     counts = np.bincount(classes[classes < judge.n_clean])
     share = counts[counts > 0] / max(1, counts.sum())
+    effective = float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
     return {
         "bad_looking": 100 * float((classes >= judge.n_clean).mean()),
         "frechet": frechet(features.double().cpu().numpy(), judge.reference),
-        "classes_generated": float(np.exp(-(share * np.log(share)).sum())) if judge.n_clean > 1 else np.nan,
+        "classes_generated": effective if judge.n_clean > 1 else np.nan,
     }
 
 

@@ -244,6 +244,7 @@ def _he(layer) -> None:
 LATENT = 100  # length of a latent vector
 # Side of the smallest feature map, and the maps' channels in units of ``width``, by the images' side.
 _STAGES = {28: (7, (2, 1)), 32: (4, (4, 2, 1)), 64: (4, (8, 4, 2, 1))}
+SIZES = tuple(_STAGES)  # the images' sides that there are GANs for, in pixels
 
 
 class Generator(nn.Sequential):

@@ -141,6 +141,11 @@ def test_a_trace_changes_nothing_and_says_what_each_pass_would_keep():
     assert {"auc_by_epoch", "precision_by_epoch", "real_clean", "real_bad", "auc_unseen"} <= set(found[0][1])
 
 
+def test_the_passes_of_a_trace_are_counted_where_they_leave_much_of_the_images_out():
+    found = gan.trace(replace(TINY, n=100, batch=64, epochs=6, trace=True))
+    assert [epoch for epoch, _ in found] == list(range(1, 10))  # 9 steps, one a pass
+
+
 def test_scoring_statistics_are_those_of_the_real_images():
     config = replace(TINY, normalisation="batch", statistics="real", score_at=1.0)
     given = gan.task(config)
@@ -165,6 +170,13 @@ def test_the_judge_knows_the_sets_apart():
     assert gan.judge(TINY).accuracy > 95
 
 
+@pytest.mark.parametrize(("looks", "classes"), [([3, 3], 0), ([0, 3], 1), ([0, 2], 2)])
+def test_the_clean_classes_among_generated_images_are_counted(looks, classes):
+    judge = judging.Judge(nn.Sequential(nn.Flatten(), nn.Identity()), 3, 100.0, np.eye(4))
+    found = judging.worth(judge, torch.eye(4)[looks][:, None, None])
+    assert found["classes_generated"] == pytest.approx(classes)
+
+
 def test_the_frechet_distance_of_two_gaussians():
     random = np.random.default_rng(0)
     a, b = random.standard_normal((20000, 3)), 2 * random.standard_normal((20000, 3)) + [1, 0, 0]
@@ -187,6 +199,7 @@ def test_latents_are_the_same_at_every_call():
         ({"normalisation": "none", "statistics": "running"}, "needs normalisation='batch'"),
         ({"reinitialise": False, "score_at": 0.5}, "reinitialise=False needs score_at=1"),
         ({"trace": True, "method": "oracle"}, "trace=True needs method='itlm'"),
+        ({"size": 40}, "size must be one of 28, 32, 64 or None, got 40"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(fields, message):
@@ -197,6 +210,13 @@ def test_settings_that_do_not_fit_are_named(fields, message):
 def test_alpha_too_small_for_a_batch_is_named():
     with pytest.raises(ValueError, match=r"alpha=0.05 keeps 10 of 200 images, fewer than a batch of 20: raise alpha"):
         history(replace(TINY, alpha=0.05))
+
+
+def test_the_oracle_needs_a_batch_of_clean_images_and_does_not_ask_for_alpha():
+    (step,) = history(replace(TINY, method="oracle", clean=0.1, alpha=0.05))
+    assert step.kept.sum() == 20
+    with pytest.raises(ValueError, match=r"clean=0.05 keeps 10 of 200 images, fewer than a batch of 20: raise clean"):
+        history(replace(TINY, method="oracle", clean=0.05))
 
 
 def test_epochs_without_a_step_are_named():
