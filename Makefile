@@ -49,6 +49,7 @@ results-check: .venv/.all ## check what is recorded: keys, grids, no number type
 bench: .venv/.all ## measure trimming, training, solver and sweeps against what a user would pick instead
 	$(BIN)/python tools/bench_trim.py
 	$(BIN)/python tools/bench_training.py
+	$(BIN)/python tools/bench_cifar.py
 	$(BIN)/python tools/bench_gan.py
 	$(BIN)/python tools/bench_lts.py
 	$(BIN)/python tools/bench_synthetic.py

@@ -118,13 +118,17 @@ def check(namespace: Mapping[str, Any], **ranges: Range) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        For a name that papermill injected and the notebook does not know, or for a value outside its
-        range. The message lists the valid ones.
+        For a name that papermill injected and the notebook does not know, a parameter that the notebook does
+        not set, or a value outside its range. The message lists the valid ones.
     """
     valid = "\n".join(f"  {name}: {allowed}" for name, allowed in ranges.items())
     unknown = [name for name in _injected(namespace.get("In", ())) if name not in ranges]
     if unknown:
         raise ValueError(f"unknown parameter {', '.join(map(repr, unknown))}; the parameters are\n{valid}")
+    if missing := [name for name in ranges if name not in namespace]:
+        raise ValueError(
+            f"the notebook does not set {', '.join(missing)}: add it to the parameters cell; they are\n{valid}"
+        )
     try:
         return {name: allowed.check(name, namespace[name]) for name, allowed in ranges.items()}
     except ValueError as error:

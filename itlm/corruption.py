@@ -288,8 +288,16 @@ def draw_mark(name: str, shape: tuple, random: np.random.Generator, *, at: tuple
         raise ValueError(f"mark must be one of {', '.join(MARKS)}, got {name!r}")
     steps, size, channels = np.array(MARKS[name]), np.array(shape[:2]), 1 if len(shape) == 2 else shape[2]
     low, high = -steps.min(0), size - steps.max(0)  # of the middle
+    if (low >= high).any():
+        least = np.ptp(steps, axis=0) + 1
+        raise ValueError(
+            f"mark {name!r} does not fit into an image of {size[0]} x {size[1]} pixels: shape must be at least "
+            f"{least[0]} x {least[1]}"
+        )
     middle = np.array([random.integers(*ends) for ends in zip(low, high, strict=True)] if at is None else at)
-    if middle.shape != (2,) or (middle < low).any() or (middle >= high).any():
+    if middle.shape != (2,) or middle.dtype.kind not in "iu":
+        raise ValueError(f"at must be two integers, row and column, got {at}")
+    if (middle < low).any() or (middle >= high).any():
         raise ValueError(
             f"at={at} puts a mark {name!r} outside the image of {size[0]} x {size[1]} pixels: row must be in "
             f"{low[0]}..{high[0] - 1}, column in {low[1]}..{high[1] - 1}"

@@ -54,6 +54,11 @@ def test_an_injected_name_must_be_known():
         Example.from_notebook(injected)
 
 
+def test_a_parameter_that_the_notebook_lacks_is_named():
+    with pytest.raises(ValueError, match="(?s)the notebook does not set n, tanh: add it to the .*noise: one of"):
+        Example.from_notebook({"alpha": 0.5, "noise": "random"})
+
+
 def test_an_injected_value_must_be_in_range_and_all_are_listed():
     with pytest.raises(ValueError, match="(?s)noise must be one of .* got 'x'; the parameters are.*alpha: a number"):
         check({**NOTEBOOK, "noise": "x"}, alpha=real(), noise=one_of("random"))

@@ -262,6 +262,9 @@ def test_a_backdoor_moves_marked_images_into_the_target_class(source):
     ("call", "message"),
     [
         (lambda: draw_mark("O", GREY, rng()), "mark must be one of pixel, L, X, patch, got 'O'"),
+        (lambda: draw_mark("X", (2, 5), rng()), "mark 'X' does not fit into .* 2 x 5 pixels: .* at least 3 x 3"),
+        (lambda: draw_mark("X", GREY, rng(), at=(3.5, 4)), r"at must be two integers, .* got \(3.5, 4\)"),
+        (lambda: draw_mark("X", GREY, rng(), at=3), "at must be two integers, row and column, got 3"),
         (
             lambda: draw_mark("X", GREY, rng(), at=(0, 5)),
             r"at=\(0, 5\) puts a mark 'X' outside .* row must be in 1..10",

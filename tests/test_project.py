@@ -60,6 +60,11 @@ def test_the_repositorys_address_stands_in_one_place(root):
     assert (root / "_config.yml").read_text().count(name) == 1
 
 
+def test_make_bench_runs_every_benchmark(root):
+    named = set(re.findall(r"tools/(bench_\w+\.py)", (root / "Makefile").read_text()))
+    assert named == {path.name for path in (root / "tools").glob("bench_*.py")}
+
+
 def test_links_in_book_lead_to_the_real_ones(root):
     for name in ("_config.yml", "_toc.yml", "notebooks"):
         link = root / "book" / name
