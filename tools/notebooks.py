@@ -27,6 +27,8 @@ import pandas as pd
 import papermill
 from jupytext.combine import combine_inputs_with_outputs
 
+from itlm.records import imported
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 QUIET = {"extra_arguments": ["--log-level=40"]}  # else every kernel warns that it listens on a local port
@@ -47,7 +49,7 @@ def fingerprint(source: Path) -> dict[str, str]:
     pending, seen = [code], set()
     while pending:
         tree = pending.pop()
-        for module in imported(tree) - seen:
+        for module in modules_of(tree) - seen:
             seen.add(module)
             text = (ROOT / "itlm" / f"{module}.py").read_text()
             pending.append(ast.parse(text))
@@ -63,25 +65,10 @@ def digest(content: str | bytes) -> str:
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:16]
 
 
-def imported(tree: ast.AST) -> set[str]:
-    """The modules of itlm that a piece of code names; ``__init__`` whenever it imports the package.
-
-    ``judge(...)`` finds the experiments by the names in the list of claims.
-    """
-    modules = set(pd.read_csv(ROOT / "results/paper/claims.csv").experiment) if "judge" in called(tree) else set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            origin = node.module or ""
-            if origin.split(".")[0] == "itlm" or node.level:
-                inner = origin if node.level else origin.removeprefix("itlm").lstrip(".")
-                modules |= {"__init__", inner.split(".")[0], *(alias.name for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.split(".")[0] == "itlm":
-                    modules |= {"__init__", *alias.name.split(".")[1:]}
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "itlm":
-            modules.add(node.attr)
-    return {name for name in modules if (ROOT / "itlm" / f"{name}.py").exists()}
+def modules_of(tree: ast.AST) -> set[str]:
+    """The modules of itlm that a piece of code names; ``judge(...)`` finds the experiments in the list of claims."""
+    judged = set(pd.read_csv(ROOT / "results/paper/claims.csv").experiment) if "judge" in called(tree) else set()
+    return imported(tree, ROOT / "itlm") | judged
 
 
 def results_read(tree: ast.AST) -> set[str]:
