@@ -141,8 +141,8 @@ class Round:
 
     def __repr__(self) -> str:
         moved = "" if self.n_left is None else f", {self.n_entered} entered, {self.n_left} left"
-        n = self.kept.shape[0]
-        return f"Round {self.t}: {n_kept(n, self.alpha)} of {n} kept{moved}, objective {self.objective:.6g}"
+        k, n = int(_sum(self.kept)), self.kept.shape[0]
+        return f"Round {self.t}: {k} of {n} kept{moved}, objective {self.objective:.6g}"
 
 
 def iterate(
@@ -180,8 +180,8 @@ def iterate(
     groups : array or tensor of int, shape (n,), optional
         As for `trim`.
     stop_at_fixed_point : bool, default False
-        Stop after the first round whose selection is that of the round before. Right only where the
-        update depends on the kept samples alone: then nothing can change any more.
+        Stop after the first round whose selection is that of the round before, if ``alpha`` stays what it
+        is. Right only where the update depends on the kept samples alone: then nothing can change any more.
 
     Yields
     ------
@@ -198,7 +198,7 @@ def iterate(
             raise ValueError(f"{name} must be an integer of at least {low}, got {value!r}")
     if start > rounds:
         raise ValueError(f"start must be at most rounds={rounds}, got {start}: rounds counts from Round 0")
-    if isinstance(alpha, Real):
+    if np.ndim(alpha) == 0:
         schedule = [alpha] * (rounds + 1)
     else:
         schedule = list(alpha)
@@ -226,7 +226,7 @@ def _rounds(losses, update, theta, schedule, start, groups, stop_at_fixed_point)
         entered = None if before is None else int(_sum(kept & ~before))
         left = None if before is None else int(_sum(before & ~kept))
         yield Round(t, theta, current, kept, schedule[t], _total(current[kept]), entered, left)
-        if stop_at_fixed_point and t > start and not (entered or left):
+        if stop_at_fixed_point and t > start and not (entered or left) and len(set(schedule[t:])) == 1:
             return
         before = kept
         if t + 1 < len(schedule):

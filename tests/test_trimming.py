@@ -285,6 +285,12 @@ def test_it_stops_at_a_fixed_point_if_asked():
     assert not history[-1].changed and all(step.changed for step in history[:-1])
 
 
+def test_a_fixed_point_is_none_while_alpha_still_changes():
+    rounds = iterate(lambda theta: np.arange(4.0), lambda theta, kept, t: theta, 0, [1, 1, 0.5, 0.5, 0.5], 4,
+                     stop_at_fixed_point=True)  # fmt: skip
+    assert [int(step.kept.sum()) for step in rounds] == [4, 4, 2, 2]
+
+
 def test_alpha_may_be_a_schedule():
     losses, update, theta, _ = line()
     kept = [int(step.kept.sum()) for step in iterate(losses, update, theta, [0.9, 0.8, 0.7], 2)]
@@ -316,6 +322,7 @@ def test_torch_in_torch_out():
     ("changes", "message"),
     [
         ({"alpha": 1.3}, r"alpha must be in \(0, 1\], got 1.3"),
+        ({"alpha": None}, r"alpha must be in \(0, 1\], got None"),
         ({"alpha": [0.5, 0.5]}, "alpha has 2 values; give one for each of Round 0 to Round 3, 4 in all"),
         ({"alpha": [0.5, 0.5, 2, 0.5]}, r"alpha must be in \(0, 1\], got 2"),
         ({"rounds": -1}, "rounds must be an integer of at least 0, got -1"),
@@ -336,8 +343,8 @@ def test_scoring_only_the_kept_samples_is_refused():
 
 
 def test_a_round_prints_on_one_line():
-    assert repr(Round(2, None, None, np.ones(10, bool), 0.7, 1.5, 3, 3)) == (
-        "Round 2: 7 of 10 kept, 3 entered, 3 left, objective 1.5"
+    assert repr(Round(2, None, None, np.arange(10) < 6, 0.7, 1.5, 3, 3)) == (
+        "Round 2: 6 of 10 kept, 3 entered, 3 left, objective 1.5"
     )
 
 
