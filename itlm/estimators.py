@@ -14,7 +14,7 @@ of the scale are ours, from ``tools/calibrate_scale.py``.
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from scipy.special import ndtr, ndtri, xlogy
@@ -38,6 +38,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .config import whole
 from .squares import _kept_mass, _least_squares, _minimum_norm, _Normal, _residuals, _Rows, _search
 from .trimming import _as_losses, _shares, iterate, n_kept
 
@@ -160,9 +161,8 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         """
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True, ensure_min_samples=2)
         y = y.astype(np.float64, copy=False)
-        _check_whole(self.max_iter, "max_iter")
-        if self.n_starts is not None:
-            _check_whole(self.n_starts, "n_starts")
+        whole(1).check("max_iter", self.max_iter)
+        whole(1, optional=True).check("n_starts", self.n_starts)
         counted, weights = _check_weights(sample_weight, X)
         if counted is not None:
             X, y = X[counted], y[counted]
@@ -341,7 +341,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             no sample of a class is kept.
         """
         self._check_loss()
-        _check_whole(self.max_iter, "max_iter")
+        whole(1).check("max_iter", self.max_iter)
         if self.groups not in ("classes", None):
             raise ValueError(f"groups must be 'classes' or None, got {self.groups!r}")
         classifier = is_classifier(self.estimator)
@@ -639,11 +639,6 @@ def _final_shrinkage(h, n, p):
 
 
 # Checks
-
-
-def _check_whole(value, name):
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
 
 
 def _n_kept(n, fraction, other=""):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .config import whole
 from .squares import TrimmedFit, least_trimmed_squares
 from .trimming import n_kept
 
@@ -133,8 +134,7 @@ def simulate(
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
     for name, value, least in (("n", n, 1), ("d", d, 1), ("components", components, 2)):
-        if value != int(value) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {value}")
+        whole(least).check(name, value)
     for name, value in (("sigma", sigma), ("spread", spread)):
         if not value >= 0:
             raise ValueError(f"{name} must be 0 or more, got {value}")

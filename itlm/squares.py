@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
+from .config import whole
 from .trimming import _smallest, n_kept
 
 __all__ = ["TrimmedFit", "least_trimmed_squares"]
@@ -125,9 +126,8 @@ def least_trimmed_squares(
     through a larger one, to all.
     """
     rows = _checked(X, y, alpha, weights, fit_intercept)
-    for name, value in (("n_starts", 1 if n_starts is None else n_starts), ("max_iter", max_iter)):
-        if value != int(value) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
+    whole(1, optional=True).check("n_starts", n_starts)
+    whole(1).check("max_iter", max_iter)
     if start is not None:
         start = np.asarray(start, dtype=np.float64)
         if start.shape != (rows.d,):

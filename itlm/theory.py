@@ -22,6 +22,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
+from .config import whole
 from .linear import LINKS, gradient_step
 from .trimming import n_kept, trim
 
@@ -155,8 +156,7 @@ def _features(X, k):
     X = np.asarray(X, dtype=np.float64)
     if X.ndim != 2 or not np.isfinite(X).all():
         raise ValueError(f"X must be finite numbers of shape (n, d), got shape {X.shape}")
-    if k != int(k) or not 1 <= k <= len(X):
-        raise ValueError(f"k must be a whole number in [1, {len(X)}], the number of samples, got {k}")
+    whole(1, len(X)).check("k", k)
     return X
 
 

@@ -231,7 +231,7 @@ def test_bad_input_gets_an_error_that_says_what(make):
             make().fit(X, y, weights)
     with pytest.raises(ValueError, match="keeps none of 30 samples"):
         make(support_fraction=0.01).fit(X, y)
-    with pytest.raises(ValueError, match="max_iter must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="max_iter must be an integer of at least 1, got 0"):
         make(max_iter=0).fit(X, y)
     for bad in (np.nan, np.inf):
         broken = X.copy()
@@ -249,7 +249,7 @@ def test_bad_input_gets_an_error_that_says_what(make):
 def test_a_single_sample_is_refused():
     with pytest.raises(ValueError, match="1 sample"):
         TrimmedRegressor().fit([[1.0]], [1.0])
-    with pytest.raises(ValueError, match="n_starts must be a whole number"):
+    with pytest.raises(ValueError, match="n_starts must be an integer"):
         TrimmedRegressor(n_starts=0).fit([[1.0], [2.0]], [1.0, 2.0])
 
 

@@ -68,10 +68,12 @@ def test_a_links_slope_is_its_derivative_and_lies_in_its_range(link):
     [
         ({"outputs": "odd"}, "outputs must be one of random, mixture"),
         ({"link": "probit"}, "link must be one of identity, leaky, wavy, got 'probit'"),
-        ({"n": 0}, "n must be a whole number of at least 1, got 0"),
+        ({"n": 0}, "n must be an integer of at least 1, got 0"),
+        ({"n": 10.0}, "n must be an integer of at least 1, got 10.0"),
+        ({"d": np.nan}, "d must be an integer of at least 1, got nan"),
         ({"sigma": -1}, "sigma must be 0 or more, got -1"),
         ({"alpha_star": 1.2}, r"alpha must be in \(0, 1\], got 1.2"),
-        ({"components": 1}, "components must be a whole number of at least 2, got 1"),
+        ({"components": 1}, "components must be an integer of at least 2, got 1"),
     ],
 )
 def test_simulations_out_of_range_are_named(change, message):
@@ -308,8 +310,9 @@ X, Y = np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0)
         ({"alpha": 0}, r"alpha must be in \(0, 1\], got 0"),
         ({"weights": -Y}, "weights must be finite, 0 or more and not all 0"),
         ({"weights": Y[:3]}, r"weights must have shape \(6,\), one a sample, got \(3,\)"),
-        ({"n_starts": 0}, "n_starts must be a whole number of at least 1, got 0"),
-        ({"max_iter": 1.5}, "max_iter must be a whole number of at least 1, got 1.5"),
+        ({"n_starts": 0}, "n_starts must be an integer of at least 1 or None, got 0"),
+        ({"n_starts": 2.0}, "n_starts must be an integer of at least 1 or None, got 2.0"),
+        ({"max_iter": 1.5}, "max_iter must be an integer of at least 1, got 1.5"),
         ({"start": [1.0]}, r"start must have shape \(2,\), one value a coefficient, got \(1,\)"),
     ],
 )
