@@ -267,7 +267,7 @@ def take_step(X, y, theta, truth, is_bad, alpha: float, *, link: str = "identity
 
         Delta_{t+1} = (I - eta/h sum w omega'(u_t) x x') Delta_t + eta/h sum (y - omega(u*)) omega'(u_t) x.
     """
-    X, y, theta, truth = (np.asarray(a) for a in (X, y, theta, truth))
+    X, y, theta, truth = (np.asarray(a, dtype=np.float64) for a in (X, y, theta, truth))
     is_bad = np.asarray(is_bad, dtype=bool)
     n, d = X.shape
     omega = LINKS[link]

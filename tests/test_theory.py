@@ -162,6 +162,12 @@ def test_a_link_without_bounds_has_no_lemma_6(monkeypatch):
         theory.lemma_6(step, 0.1, link="flat")
 
 
+def test_whole_numbers_are_numbers():
+    X, ones = np.arange(12).reshape(6, 2) ** 2, np.ones(2, int)
+    step = theory.take_step(X, X @ ones, ones, 2 * ones, np.zeros(6), 0.75, step=0.1)
+    assert np.array_equal(step.theta, ones) and step.gap < 1e-9
+
+
 def test_the_truth_may_be_given_as_numbers():
     data, theta = instance(0)
     step = theory.take_step(data.X, data.y, theta, data.theta, data.is_bad.astype(int), 0.75)
