@@ -338,7 +338,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         ------
         ValueError
             If a parameter is out of range or does not suit the estimator, data or weights are of the wrong shape, or
-            no sample of a class is kept.
+            no sample of a class, or one of infinite loss, is kept.
         """
         self._check_loss()
         whole(1).check("max_iter", self.max_iter)

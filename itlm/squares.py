@@ -44,7 +44,7 @@ class TrimmedFit:
     kept : array of bool, shape (n,)
         The h samples of smallest residual (S).
     objective : float
-        Sum of the kept samples' squared residuals.
+        Sum of the kept samples' squared residuals; 0 or infinite where that is beyond a float.
     threshold : float
         The largest absolute residual kept.
     path : tuple of float
@@ -307,12 +307,19 @@ def _least_squares(X, y, weights, ones: bool) -> np.ndarray:
 
 def _kept_mass(r, weights, h) -> np.ndarray:
     """How much of each sample is kept: (n,), summing to h, that of the smallest residuals."""
+    if h == 0:
+        return np.zeros_like(weights)
     if weights.min() == 1 == weights.max() and h == int(h):
         return _smallest(r, int(h)).astype(float)
     order = np.argsort(r, kind="stable")
     before = np.cumsum(weights[order]) - weights[order]
     mass = np.empty_like(weights)
     mass[order] = np.clip(h - before, 0, weights[order])
+    if (infinite := r == np.inf).any() and mass[infinite].any():
+        raise ValueError(
+            f"losses has {np.count_nonzero(infinite)} infinite values of {len(r)}, so that keeping a weight of {h:g} "
+            f"of {weights.sum():g} would keep some of them; lower alpha, or make the loss finite"
+        )
     return mass
 
 

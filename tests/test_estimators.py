@@ -416,6 +416,28 @@ def test_whole_weights_equal_repetition_around_any_estimator(inner):
     assert np.isclose(fit.objective_, other.objective_) and not fit.inlier_mask_[weights == 0].any()
 
 
+def test_weights_and_repetition_lose_the_same_class():
+    X, y, weights = np.arange(8.0)[:, None], np.repeat(np.arange(4), 2), np.array([2, 2, 1, 1, 1, 1, 1, 1])
+    repeated = np.repeat(np.arange(8), weights)
+    for data in ((X, y, weights), (X[repeated], y[repeated])):
+        with pytest.raises(ValueError, match="no sample of class 3 is kept in round 0"):
+            TrimmedEstimator(LogisticRegression(), 0.3).fit(*data)
+
+
+def test_infinite_losses_are_dropped_or_refused_with_weights_or_without():
+    _, X, y = contaminated(40, 2)
+    for weights in (None, np.arange(40) % 3 + 1):
+        for n, refused in ((4, False), (20, True)):
+            around = TrimmedEstimator(
+                LinearRegression(), 0.7, loss=lambda y, at, n=n: np.where(np.arange(40) < n, np.inf, np.abs(y - at))
+            )
+            if refused:
+                with pytest.raises(ValueError, match="losses has 20 infinite values of 40, so that keeping"):
+                    around.fit(X, y, weights)
+            else:
+                assert not around.fit(X, y, weights).inlier_mask_[:n].any()
+
+
 def test_what_does_not_suit_the_estimator_is_said():
     _, X, y = contaminated(30)
     for around, said in (
