@@ -204,6 +204,47 @@ def test_more_than_h_samples_on_a_plane_are_fitted_exactly(seed, d, ones):
     assert not fit.kept[:8].any() and fit.kept.sum() == 24
 
 
+@pytest.mark.parametrize("size", [1e40, 1e60, 1e160, -np.finfo(float).max])
+@pytest.mark.parametrize("n, d", [(50, 3), (6000, 4)])
+def test_gross_outliers_are_outliers_like_any_other(n, d, size, tmp_path):
+    data = simulate(n, d, 1.0, 0.1)
+    X, y = data.X.copy(), data.y.copy()
+    X[-1, 0] = y[0] = size
+    fit = least_trimmed_squares(X, y, 0.8, fit_intercept=True)
+    assert np.linalg.norm(fit.coef[:d] - data.theta) < 0.1 and fit.converged and not fit.kept[[0, -1]].any()
+    np.save(tmp_path / "X.npy", X)
+    mapped = least_trimmed_squares(np.load(tmp_path / "X.npy", mmap_mode="r"), y, 0.8, fit_intercept=True)
+    assert (mapped.kept == fit.kept).all() and np.allclose(mapped.coef, fit.coef, rtol=1e-9)
+
+
+def test_a_gross_outlier_that_must_be_kept_is_refused():
+    data = simulate(50, 3, 1.0, 0.1)
+    data.y[0] = 1e160
+    with pytest.raises(ValueError, match=r"X or y has numbers over 2e\+60 times as large .* in 1 of the samples to be"):
+        least_trimmed_squares(data.X, data.y, 1.0)
+
+
+@pytest.mark.parametrize("of_X, of_y", [(1, 1e-170), (1, 1e160), (1e-170, 1), (1e160, 1e160), ([1e-160, 1, 1e160], 1)])
+def test_data_of_any_size_give_the_same_fit(of_X, of_y):
+    data, of_X = simulate(100, 3, 0.8, 0.1, "sign_flip"), np.array(of_X)
+    plain, sized = (
+        least_trimmed_squares(data.X * a, data.y * b, 0.75, start=np.ones(3) / a * b) for a, b in ((1, 1), (of_X, of_y))
+    )
+    assert (sized.kept == plain.kept).all() and np.isclose(sized.threshold / of_y, plain.threshold, rtol=1e-9)
+    assert np.allclose(sized.coef / of_y * of_X, plain.coef, rtol=1e-9)
+
+
+@pytest.mark.parametrize("gross", [0.0, 1e160])
+def test_tiny_numbers_beside_ordinary_ones_are_zeros(gross):
+    data, random = simulate(300, 3, 0.8, 0.1), np.random.default_rng(0)
+    data.X[random.random((300, 3)) < 0.8] = 0
+    data.X[5, 1] = gross
+    zeros = least_trimmed_squares(data.X, data.y, 0.75)
+    tiny = least_trimmed_squares(np.where(data.X == 0, 1e-170, data.X), data.y, 0.75)
+    assert (tiny.kept == zeros.kept).all() and np.allclose(tiny.coef, zeros.coef, rtol=1e-9)
+    assert np.linalg.norm(tiny.coef - data.theta) < 0.3
+
+
 # properties
 
 
@@ -314,6 +355,7 @@ X, Y = np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0)
         ({"n_starts": 2.0}, "n_starts must be an integer of at least 1 or None, got 2.0"),
         ({"max_iter": 1.5}, "max_iter must be an integer of at least 1, got 1.5"),
         ({"start": [1.0]}, r"start must have shape \(2,\), one value a coefficient, got \(1,\)"),
+        ({"start": [np.nan, 1.0]}, r"start must be finite, and .* got \[nan"),
     ],
 )
 def test_faults_are_named(change, message):
@@ -321,8 +363,11 @@ def test_faults_are_named(change, message):
         least_trimmed_squares(**{"X": X, "y": Y, "alpha": 0.7, **change})
 
 
-def test_broken_values_among_many_samples_are_found_too():
+@pytest.mark.parametrize(
+    "options", [{"n_starts": 1}, {"weights": np.full(300_000, 2.0), "start": np.zeros(4)}, {"fit_intercept": True}]
+)
+def test_broken_values_among_many_samples_are_found_too(options):
     data = simulate(300_000, 4, 1.0, 0.1)
     data.X[123_456, 2] = np.nan
-    with pytest.raises(ValueError, match="NaN, infinity or overflow in X or y"):
-        least_trimmed_squares(data.X, data.y, 0.9, n_starts=1)
+    with pytest.raises(ValueError, match="X has NaN or infinity"):
+        least_trimmed_squares(data.X, data.y, 0.9, **options)
