@@ -39,7 +39,16 @@ from sklearn.utils.validation import (
 )
 
 from .config import whole
-from .squares import _in_range, _kept_mass, _least_squares, _minimum_norm, _Normal, _residuals, _search
+from .squares import (
+    _check_numbers,
+    _kept_mass,
+    _least_squares,
+    _minimum_norm,
+    _Normal,
+    _residuals,
+    _Rows,
+    _search,
+)
 from .trimming import _as_losses, _shares, iterate, n_kept
 
 __all__ = ["TrimmedRegressor", "TrimmedEstimator"]  # the order of the API page
@@ -88,7 +97,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
     raw_coef_, raw_intercept_, raw_inlier_mask_, raw_scale_
         The same before reweighting; ``raw_inlier_mask_`` is S, h samples.
     objective_ : float
-        The trimmed loss: sum of the kept samples' squared raw residuals; 0 or infinite where that is beyond a float.
+        The trimmed loss: sum of the kept samples' squared raw residuals.
     objective_path_ : array
         The objective step by step; it never rises.
     n_iter_ : int
@@ -157,8 +166,8 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is out of range, data or weights are not finite, of the wrong shape, or keep nothing, or an
-            inlier has a number over 1e60 times as large as others in its column.
+            If a parameter is out of range, data or weights are not finite, of the wrong shape, or keep nothing, or
+            numbers are so large or so small that their squares are beyond a float.
         """
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True, ensure_min_samples=2)
         y = y.astype(np.float64, copy=False)
@@ -179,7 +188,8 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
                 "a larger support_fraction" + ("" if weights is None else " (sample_weight counts samples)"),
                 stacklevel=2,
             )
-        rows, units = _in_range(X, y, weights, h, bool(self.fit_intercept))
+        _check_numbers(X, y)
+        rows = _Rows(X, y, weights, h, bool(self.fit_intercept))
         random_state = check_random_state(self.random_state).randint(2**31 - 1)
         found = _search(rows, self.n_starts, self.max_iter, random_state)
         if not found.converged:
@@ -192,9 +202,8 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         else:
             raw, scale = found.coef, np.sqrt(found.objective / h) / _raw_shrinkage(h, n, p)
         theta, inliers = raw, found.kept
-        units.check(inliers)
-        self.raw_coef_, self.raw_intercept_ = self._split(units.coef(raw))
-        self.raw_inlier_mask_, self.raw_scale_ = _in_place(inliers, counted), float(np.ldexp(scale, units.y))
+        self.raw_coef_, self.raw_intercept_ = self._split(raw)
+        self.raw_inlier_mask_, self.raw_scale_ = _in_place(inliers, counted), float(scale)
         if self.reweight and plane is not None:
             inliers = _on(rows, plane)
         elif self.reweight:
@@ -202,11 +211,9 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
             theta = _fit(rows, inliers)
             mass = inliers if weights is None else weights * inliers
             scale = np.sqrt(mass @ _residuals(rows, theta) ** 2 / mass.sum()) / _final_shrinkage(h, n, p)
-        units.check(inliers)
-        self.coef_, self.intercept_ = self._split(units.coef(theta))
-        self.inlier_mask_, self.scale_ = _in_place(inliers, counted), float(np.ldexp(scale, units.y))
-        self.objective_, self.objective_path_ = float(units.squares(found.objective)), units.squares(found.path)
-        self.n_iter_ = found.n_iter
+        self.coef_, self.intercept_ = self._split(theta)
+        self.inlier_mask_, self.scale_ = _in_place(inliers, counted), float(scale)
+        self.objective_, self.objective_path_, self.n_iter_ = found.objective, np.array(found.path), found.n_iter
         return self
 
     def predict(self, X):

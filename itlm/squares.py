@@ -31,8 +31,7 @@ __all__ = ["TrimmedFit", "least_trimmed_squares"]
 
 MANY = 500  # elemental subsets at most, as FAST-LTS has it
 SMALL = 3000  # numbers in X up to which more starts and more steps cost little
-WIDE = 2.0**150  # numbers from 1/WIDE to WIDE keep their units: squares of what is made of them are floats too
-GROSS = 2.0**200  # where numbers that must be outliers are clipped
+WIDE = 1e150  # numbers much larger, or columns much smaller than its inverse, have squares that are no floats
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class TrimmedFit:
     kept : array of bool, shape (n,)
         The h samples of smallest residual (S).
     objective : float
-        Sum of the kept samples' squared residuals; 0 or infinite where that is beyond a float.
+        Sum of the kept samples' squared residuals.
     threshold : float
         The largest absolute residual kept.
     path : tuple of float
@@ -119,8 +118,8 @@ def least_trimmed_squares(
     Raises
     ------
     ValueError
-        If a shape, range or value is wrong, nothing would be kept, or a sample is kept that has a number over
-        1e60 times as large as others in its column.
+        If a shape, range or value is wrong, nothing would be kept, or numbers are so large or so small that their
+        squares are beyond a float.
 
     Notes
     -----
@@ -128,27 +127,17 @@ def least_trimmed_squares(
     intercept does not count). The starts compete on a subsample where there are many samples; the best goes on,
     through a larger one, to all.
     """
-    rows, units = _checked(X, y, alpha, weights, fit_intercept)
+    rows = _checked(X, y, alpha, weights, fit_intercept)
     whole(1, optional=True).check("n_starts", n_starts)
     whole(1).check("max_iter", max_iter)
-    if start is None:
-        fit = _search(rows, n_starts, max_iter, random_state)
-    else:
+    if start is not None:
         start = np.asarray(start, dtype=np.float64)
         if start.shape != (rows.d,):
             raise ValueError(f"start must have shape ({rows.d},), one value a coefficient, got {start.shape}")
-        theta = np.ldexp(start, units.X - units.y)
-        if not (np.abs(theta) < WIDE**2).all():
-            raise ValueError(f"start must be finite, and not so large that squared residuals overflow, got {start}")
-        fit = replace(_concentrate(rows, theta, max_iter), start="given")
-    units.check(fit.kept)
-    return replace(
-        fit,
-        coef=units.coef(fit.coef),
-        objective=float(units.squares(fit.objective)),
-        threshold=float(np.ldexp(fit.threshold, units.y)),
-        path=tuple(units.squares(fit.path).tolist()),
-    )
+        if not (np.abs(start) < WIDE).all():
+            raise ValueError(f"start must be finite, and below {WIDE:g}, got {start}")
+        return replace(_concentrate(rows, start, max_iter), start="given")
+    return _search(rows, n_starts, max_iter, random_state)
 
 
 def _search(rows: "_Rows", n_starts: int | None, max_iter: int, random_state: int) -> TrimmedFit:
@@ -173,32 +162,7 @@ def _is_mapped(X) -> bool:
     return X is not None
 
 
-class _Units(NamedTuple):
-    """What the search measures in, as powers of two, and which samples it had to clip."""
-
-    X: np.ndarray | int = 0  # (d,)
-    y: int = 0
-    gross: np.ndarray | bool = False  # (n,)
-
-    def coef(self, theta):
-        """Coefficients in the data's own units."""
-        return np.ldexp(theta, self.y - self.X)
-
-    def squares(self, sums):
-        """Sums of squared residuals in the data's own units."""
-        with np.errstate(over="ignore"):
-            return np.ldexp(sums, 2 * self.y)
-
-    def check(self, kept) -> None:
-        """Refuse a fit to what was clipped."""
-        if kept := int(np.count_nonzero(self.gross & kept)):
-            raise ValueError(
-                f"X or y has numbers over {GROSS:.1g} times as large as others in their column, in {kept} of the "
-                "samples to be kept: drop or mend these samples first, or keep fewer"
-            )
-
-
-def _checked(X, y, alpha, weights, ones) -> tuple["_Rows", _Units]:
+def _checked(X, y, alpha, weights, ones) -> "_Rows":
     """Check what is given, and say what is wrong with it."""
     X = np.asarray(X)
     y = np.ascontiguousarray(y, dtype=np.float64)
@@ -216,32 +180,26 @@ def _checked(X, y, alpha, weights, ones) -> tuple["_Rows", _Units]:
             raise ValueError("weights must be finite, 0 or more and not all 0")
     mass = len(y) if weights is None else float(weights.sum())
     h = n_kept(int(mass), alpha) if mass == int(mass) else alpha * mass
-    return _in_range(X, y, weights, h, ones)
+    _check_numbers(X, y)
+    return _Rows(X, y, weights, h, ones)
 
 
-def _in_range(X, y, weights, h, ones: bool) -> tuple["_Rows", _Units]:
-    """Take the samples, all finite, in units that keep squares within a float; ordinary numbers keep theirs."""
-    ordinary = True
+def _check_numbers(X, y) -> None:
+    """Refuse numbers that are not finite, or whose squares are not, or vanish."""
     with np.errstate(over="ignore", invalid="ignore"):
         for name, values in (("X", X), ("y", y)):
-            some = np.abs(values[:: len(values) // 1000 + 1]).max(0)
-            ordinary &= not ((some > 0) & (some < 1 / WIDE)).any()
             for part in _parts(values):
                 part = np.asarray(part, dtype=np.float64).ravel(order="K")
-                if not np.dot(part, part) < WIDE**2:  # no slower than np.isfinite, and says more
-                    ordinary = False
+                if not np.dot(part, part) < np.inf:  # no slower than np.isfinite, and says more
                     if not np.isfinite(part).all():
                         raise ValueError(f"{name} has NaN or infinity: drop or mend these samples first")
-    if ordinary:
-        return _Rows(X, y, weights, h, ones), _Units()
-    mass = np.ones(len(y)) if weights is None else weights
-    which = np.random.default_rng(0).choice(len(y), 10_000, p=mass / mass.sum())
-    powers, power = (_powers(values, which, 0.9 * h / mass.sum()) for values in (X, y))
-    rows = _Rows(X, _scaled(y, power), weights, h, ones, powers=powers)
-    gross = np.abs(rows.y) == GROSS
-    for part in rows.blocks():
-        gross[part] |= (np.abs(rows.at(part)) == GROSS).any(1)
-    return rows, _Units(np.pad(powers, (0, int(ones))), power, gross)
+                    raise ValueError(
+                        f"{name} has numbers as large as {np.abs(part).max():.3g}: drop or mend these samples, or give "
+                        f"{name} in a larger unit, so that all are below {WIDE:g}"
+                    )
+            largest = np.abs(values[:: len(values) // 1000 + 1]).max(0)
+            if ((0 < largest) & (largest < 1 / WIDE)).any():
+                raise ValueError(f"{name} has a column of numbers below {1 / WIDE:g} alone: give it in a smaller unit")
 
 
 def _parts(values) -> Iterator[np.ndarray]:
@@ -251,34 +209,14 @@ def _parts(values) -> Iterator[np.ndarray]:
         yield values[begin : begin + step]
 
 
-def _powers(values, which, part: float):
-    """Powers of two near the size of columns, 0 where that is ordinary.
-
-    It is that of the largest number; where this is an outlier, of what a ``part`` of the samples ``which`` is below.
-    """
-    largest = np.max([np.abs(some).max(0) for some in _parts(values)], axis=0)
-    typical = np.quantile(np.abs(values[which]), part, axis=0, method="lower")
-    size = np.where(largest > WIDE, np.maximum(typical, 1), np.where((0 < largest) & (largest < 1 / WIDE), largest, 1))
-    return 100 * np.round(np.log2(size) / 100).astype(int)  # coarse: like columns keep like units, for minimum norms
-
-
-def _scaled(values, power) -> np.ndarray:
-    """Numbers in units of a power of two, and clipped."""
-    with np.errstate(over="ignore"):
-        return np.clip(np.ldexp(np.asarray(values, dtype=np.float64), -power), -GROSS, GROSS)
-
-
 class _Rows:
     """The samples, read in blocks: an array or a memory map, with a column of ones appended or not.
 
-    ``h`` is how many of them are kept or, where they have weights, the weight kept. ``powers`` are those of two in
-    whose units the columns of X are to be read, if not their own.
+    ``h`` is how many of them are kept or, where they have weights, the weight kept.
     """
 
-    def __init__(self, X, y, weights, h, ones: bool, stacked: bool = False, powers=None):
-        if powers is not None and not _is_mapped(X):
-            X, powers = _scaled(X, powers), None
-        self.y, self.weights, self.h, self.ones, self.stacked, self.powers = y, weights, h, ones, stacked, powers
+    def __init__(self, X, y, weights, h, ones: bool, stacked: bool = False):
+        self.y, self.weights, self.h, self.ones, self.stacked = y, weights, h, ones, stacked
         if ones and not stacked and X.nbytes < 2**28 and not _is_mapped(X):  # once, rather than block by block
             X, self.stacked = np.column_stack([np.asarray(X, dtype=np.float64), np.ones(len(X))]), True
         self.X = X
@@ -292,8 +230,6 @@ class _Rows:
     def at(self, which) -> np.ndarray:
         """Some rows, (m, d): a view where nothing has to be done."""
         rows = np.asarray(self.X[which], dtype=np.float64)
-        if self.powers is not None:
-            rows = _scaled(rows, self.powers)
         return np.column_stack([rows, np.ones(len(rows))]) if self.ones and not self.stacked else rows
 
     def among(self, part: slice, chosen) -> tuple[np.ndarray, np.ndarray]:
@@ -309,7 +245,7 @@ class _Rows:
         else:
             weights = self.weights[which]
             h = self.h * weights.sum() / self.weights.sum()
-        return _Rows(np.asarray(self.X[which]), self.y[which], weights, h, self.ones, self.stacked, self.powers)
+        return _Rows(np.asarray(self.X[which]), self.y[which], weights, h, self.ones, self.stacked)
 
 
 class _Normal:
@@ -471,7 +407,7 @@ def _elemental(X, y, weights, h, subsets, steps):
     np.put_along_axis(mass, subsets, 1.0, axis=1)
     for _ in range(steps + 1):
         A = (mass @ products).reshape(-1, d, d)
-        A[:, range(d), range(d)] = A[:, range(d), range(d)] * (1 + 1e-10) + 1 / GROSS**2
+        A[:, range(d), range(d)] = A[:, range(d), range(d)] * (1 + 1e-10) + 1e-300
         thetas = np.linalg.solve(A, (mass @ (X * y[:, None]))[:, :, None])[:, :, 0]  # (m, d)
         r = np.abs(y - thetas @ X.T)  # (m, n)
         if equal:
@@ -489,7 +425,7 @@ def _deterministic(X, y, weights, ones) -> Iterator:
     Z = np.column_stack([X[:, :-1] if ones else X, y])  # (n, d): the features and the outputs
     Z = Z - (_medians(Z, weights) if ones else 0)
     spread = _medians(np.abs(Z), weights)
-    spread = np.where(spread > 1 / GROSS, spread, np.sqrt(weights @ Z**2 / weights.sum()))
+    spread = np.where(spread > 1 / WIDE, spread, np.sqrt(weights @ Z**2 / weights.sum()))
     Z = Z / np.where(spread > 0, spread, 1)
     ranks = np.sign(Z) * _ranks(np.abs(Z), weights)
     length = np.linalg.norm(Z, axis=1, keepdims=True)

@@ -204,7 +204,7 @@ def test_more_than_h_samples_on_a_plane_are_fitted_exactly(seed, d, ones):
     assert not fit.kept[:8].any() and fit.kept.sum() == 24
 
 
-@pytest.mark.parametrize("size", [1e40, 1e60, 1e160, -np.finfo(float).max])
+@pytest.mark.parametrize("size", [1e20, -1e59, 1e100])
 @pytest.mark.parametrize("n, d", [(50, 3), (6000, 4)])
 def test_gross_outliers_are_outliers_like_any_other(n, d, size, tmp_path):
     data = simulate(n, d, 1.0, 0.1)
@@ -215,34 +215,6 @@ def test_gross_outliers_are_outliers_like_any_other(n, d, size, tmp_path):
     np.save(tmp_path / "X.npy", X)
     mapped = least_trimmed_squares(np.load(tmp_path / "X.npy", mmap_mode="r"), y, 0.8, fit_intercept=True)
     assert (mapped.kept == fit.kept).all() and np.allclose(mapped.coef, fit.coef, rtol=1e-9)
-
-
-def test_a_gross_outlier_that_must_be_kept_is_refused():
-    data = simulate(50, 3, 1.0, 0.1)
-    data.y[0] = 1e160
-    with pytest.raises(ValueError, match=r"X or y has numbers over 2e\+60 times as large .* in 1 of the samples to be"):
-        least_trimmed_squares(data.X, data.y, 1.0)
-
-
-@pytest.mark.parametrize("of_X, of_y", [(1, 1e-170), (1, 1e160), (1e-170, 1), (1e160, 1e160), ([1e-160, 1, 1e160], 1)])
-def test_data_of_any_size_give_the_same_fit(of_X, of_y):
-    data, of_X = simulate(100, 3, 0.8, 0.1, "sign_flip"), np.array(of_X)
-    plain, sized = (
-        least_trimmed_squares(data.X * a, data.y * b, 0.75, start=np.ones(3) / a * b) for a, b in ((1, 1), (of_X, of_y))
-    )
-    assert (sized.kept == plain.kept).all() and np.isclose(sized.threshold / of_y, plain.threshold, rtol=1e-9)
-    assert np.allclose(sized.coef / of_y * of_X, plain.coef, rtol=1e-9)
-
-
-@pytest.mark.parametrize("gross", [0.0, 1e160])
-def test_tiny_numbers_beside_ordinary_ones_are_zeros(gross):
-    data, random = simulate(300, 3, 0.8, 0.1), np.random.default_rng(0)
-    data.X[random.random((300, 3)) < 0.8] = 0
-    data.X[5, 1] = gross
-    zeros = least_trimmed_squares(data.X, data.y, 0.75)
-    tiny = least_trimmed_squares(np.where(data.X == 0, 1e-170, data.X), data.y, 0.75)
-    assert (tiny.kept == zeros.kept).all() and np.allclose(tiny.coef, zeros.coef, rtol=1e-9)
-    assert np.linalg.norm(tiny.coef - data.theta) < 0.3
 
 
 # properties
@@ -356,6 +328,9 @@ X, Y = np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0)
         ({"max_iter": 1.5}, "max_iter must be an integer of at least 1, got 1.5"),
         ({"start": [1.0]}, r"start must have shape \(2,\), one value a coefficient, got \(1,\)"),
         ({"start": [np.nan, 1.0]}, r"start must be finite, and .* got \[nan"),
+        ({"y": np.r_[Y[:5], 1e160]}, r"y has numbers as large as 1e\+160: drop or mend .* below 1e\+150"),
+        ({"X": 1e200 * X}, r"X has numbers as large as 1.21e\+202"),
+        ({"y": 1e-170 * Y}, "y has a column of numbers below 1e-150 alone: give it in a smaller unit"),
     ],
 )
 def test_faults_are_named(change, message):
