@@ -195,7 +195,7 @@ plt.show()
 #
 # The claim as printed: early on, accuracy is higher on clean than on bad samples. "Early" was fixed as pass 5, for a
 # GAN as pass 1, before anything was run. For a backdoor that is late: the paper's fits have 80 passes, ours of that
-# experiment 8.
+# experiment 16.
 
 # %% tags=["hide-input"]
 claims = results("paper/claims")
