@@ -408,7 +408,9 @@ HTML(judged[["item", "claim", "paper", "ours", "n", "verdict"]].to_html(index=Fa
 # ## What remains open
 #
 # * Which marks are hard for which networks: {doc}`a map <premise>` for small ones.
-# * The paper's scale. A larger network with shifted images may learn marks later than ours, and leave more time.
+# * The paper's scale: its network is far larger, but has no whitening filters, and sees shifted images. How soon it learns
+#   a mark is not known, nor what colours its marks had.
+# * A sign, without the truth, that the window is still open when an early round stops.
 
 # %% tags=["hide-input"]
 preset = {"class_a": 9, "class_b": 4, "mark": "pixel", "share": 0.01, "alpha": 0.96, "method": "itlm", "seed": 0}
