@@ -408,8 +408,8 @@ HTML(judged[["item", "claim", "paper", "ours", "n", "verdict"]].to_html(index=Fa
 # ## What remains open
 #
 # * Which marks are hard for which networks: {doc}`a map <premise>` for small ones.
-# * The paper's scale: its network is far larger, but has no whitening filters, and sees shifted images. How soon it learns
-#   a mark is not known, nor what colours its marks had.
+# * The paper's scale: its network is far larger, but has no whitening filters, and sees shifted images. How soon it
+#   learns a mark is not known, nor what colours its marks had.
 # * A sign, without the truth, that the window is still open when an early round stops.
 
 # %% tags=["hide-input"]
