@@ -93,8 +93,8 @@ def verdict(
         The paper's two values; NaN where it prints none.
     paper_size : bool
         Whether ours was measured at the paper's size (data, network, passes).
-    sense : {"", "rises", "falls"}
-        What the paper claims of the pair; empty: what its two values do.
+    sense : {"rises", "falls"} or anything else
+        What the paper claims of the pair; anything else, as an empty cell of a table: what its two values do.
 
     Returns
     -------
@@ -105,7 +105,8 @@ def verdict(
     """
     if found is None:
         return "not run"
-    sign = -1 if (sense or ("falls" if paper_after < paper_before else "rises")) == "falls" else 1
+    falls = sense == "falls" or (sense != "rises" and paper_after < paper_before)
+    sign = -1 if falls else 1
     if sign * found.difference - found.half_width > 0:
         close = max(abs(found.before - paper_before), abs(found.after - paper_after)) <= CLOSE
         return "reproduced" if paper_size and close else "direction"
@@ -124,8 +125,8 @@ def judge(claims, recorded: dict):
         and where to look: ``experiment``, ``select`` (``field=value`` conditions on the runs; several sets of them,
         separated by ``|``, are pooled), ``before`` and ``after`` (``method:metric@round``, the method left out where
         the experiment has none, then perhaps conditions of this side alone; round ``last`` is each run's last; a
-        leading ``2*`` doubles the number, a final ``+1`` adds to it; or a constant), ``paper_scale`` (the scale that
-        is the paper's size), ``sense`` (see `verdict`), ``seeds`` (how many are planned).
+        leading ``2*`` doubles the number, a final ``+1`` adds to it; ``before`` may be a constant), ``paper_scale``
+        (the scale that is the paper's size), ``sense`` (see `verdict`), ``seeds`` (how many are planned).
     recorded : dict of DataFrame
         The recorded tables by name, as from `everything`.
 

@@ -68,6 +68,9 @@ def test_a_figure_without_numbers_says_whether_it_rises_or_falls():
     assert verdict(falling, none, none, paper_size=True, sense="falls") == "direction"
     assert verdict(falling, none, none, paper_size=True) == "not reproduced"
     assert verdict(falling, 60, 59, paper_size=True, sense="rises") == "not reproduced"  # what is claimed, not printed
+    for empty in ("", none):  # as a table's empty cell is read
+        assert verdict(falling, 60, 59, paper_size=True, sense=empty) == "direction"
+        assert verdict(falling, 59, 60, paper_size=True, sense=empty) == "not reproduced"
 
 
 def recorded(*configs):
