@@ -1,7 +1,7 @@
 """What the recorded runs say about the claims of the paper.
 
 A claim compares two numbers. The rule that turns a paired difference into a verdict was fixed before
-anything was run; it has been made stricter since, never looser.
+anything was run; it has been made stricter since.
 """
 
 import ast

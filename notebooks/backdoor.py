@@ -181,8 +181,9 @@ HTML(
 # there are some passes in which marked images are the harder ones, and that is where ITLM must look. So that is the
 # network of this page, and an early round has two passes.
 #
-# The choice looked at marked samples, which a defender cannot, at seeds that no result uses. The paper does not say how
-# long its early rounds are. ITLM at the same seeds, with rounds of one and of two passes:
+# The choice looked at marked samples and at what ITLM made of them, which a defender cannot, at seeds that no result
+# uses. The paper does not say how long its early rounds are. ITLM at the same seeds, with rounds of one and of two
+# passes:
 
 # %% tags=["hide-input", "full-width"]
 rows = []

@@ -261,7 +261,7 @@ HTML(pd.DataFrame(rows).to_html(index=False, classes="sortable", border=0) if ro
 #    at your $\alpha$, most of the planted ones are dropped. It tells you of that kind alone: on this page a few pixels
 #    are hard and many patches easy.
 # 3. **Stop early, and ask what your network hears best.** The window is at the beginning. A front that makes fine
-#   detail loud shuts it sooner; a narrower network {doc}`keeps it open longer <backdoor>`.
+#    detail loud shuts it sooner; a narrower network {doc}`keeps it open longer <backdoor>`.
 #
 # ## What remains open
 #
