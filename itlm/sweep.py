@@ -279,6 +279,8 @@ def _run(grid, parts) -> int:
                     print(f"LEFT OUT {run}: {error}", flush=True)
                     continue
                 except Exception as error:  # the others still run; the record says why this one did not
+                    if "DefaultCPUAllocator" in str(error):  # torch has no class for a CPU's memory
+                        raise MemoryError(str(error)) from error
                     record = records.begin(
                         grid["experiment"], experiment.RECIPE, run.config, experiment.digest(run.config)
                     ).finish(f"{type(error).__name__}: {error}")

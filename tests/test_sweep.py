@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -463,18 +464,29 @@ FAULTS = [OSError(5, "Input/output error"), data.DataError("mnist is gone"), Imp
 FAULTS += [MemoryError("Unable to allocate 9 GiB"), torch.cuda.OutOfMemoryError("CUDA out of memory")]
 
 
-@pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
-def test_a_fault_of_the_machine_stops_the_sweep_and_is_no_failed_run(place, capsys, monkeypatch, error):
+def thrown(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    "fault, said",
+    [
+        *((partial(thrown, error), str(error)) for error in FAULTS),
+        (lambda: torch.empty(10**15), "can't allocate memory"),
+    ],
+    ids=[*(type(error).__name__ for error in FAULTS), "torch on a CPU"],
+)
+def test_a_fault_of_the_machine_stops_the_sweep_and_is_no_failed_run(place, capsys, monkeypatch, fault, said):
     def faulty(config, **_):
         if config.seed == 1:
-            raise error
+            fault()
         return quick(config)
 
     path = write(place, {"seed": [0, 1, 2]})
     with monkeypatch.context() as patch:
         patch.setattr(labels, "run", faulty)
         assert sweep.main([path]) == 2
-    assert str(error) in capsys.readouterr().err and len(finished(place / "parts")) == 1
+    assert said in capsys.readouterr().err and len(finished(place / "parts")) == 1
     seeds = begun(monkeypatch, quick)
     assert sweep.main([path]) == 0 and seeds == [1, 2]
 
