@@ -48,13 +48,15 @@ from .squares import (
     _residuals,
     _Rows,
     _search,
+    _total,
 )
 from .trimming import _as_losses, _shares, iterate, n_kept
 
 __all__ = ["TrimmedRegressor", "TrimmedEstimator"]  # the order of the API page
 
 _CUT = 2.5  # robust scales from which a residual is rejected: the root of chi-squared's .9875 quantile
-_ROUNDING = 1e-11  # relative to what a residual is the difference of
+_ROUNDING = 1e-11  # relative to what a residual is the difference of, about the middle of the data
+_DIGIT = 8 * np.finfo(float).eps  # and relative to the numbers themselves
 _SMALL_P, _CURVE, _FINAL_FIT, _FINAL_TRIM = 0.25, 1.75, 0.45, 2.5  # fitted by tools/calibrate_scale.py
 _SEPARATED = 5e-4  # mean log-loss of kept samples: below it solvers stop, by tolerance, where classes are separable
 
@@ -176,7 +178,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         counted, weights = _check_weights(sample_weight, X)
         if counted is not None:
             X, y = X[counted], y[counted]
-        n, p = len(y) if weights is None else float(weights.sum()), X.shape[1] + bool(self.fit_intercept)
+        n, p = len(y) if weights is None else _total(weights), X.shape[1] + bool(self.fit_intercept)
         if isinstance(self.support_fraction, str) and self.support_fraction == "breakdown":
             h = min(n, (n + p + 1) // 2)
         else:
@@ -202,7 +204,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         else:
             raw, scale = found.coef, np.sqrt(found.objective / h) / _raw_shrinkage(h, n, p)
         theta, inliers = raw, found.kept
-        self.raw_coef_, self.raw_intercept_ = self._split(raw)
+        self.raw_coef_, self.raw_intercept_ = self._split(rows.as_given(raw))
         self.raw_inlier_mask_, self.raw_scale_ = _in_place(inliers, counted), float(scale)
         if self.reweight and plane is not None:
             inliers = _on(rows, plane)
@@ -211,7 +213,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
             theta = _fit(rows, inliers)
             mass = inliers if weights is None else weights * inliers
             scale = np.sqrt(mass @ _residuals(rows, theta) ** 2 / mass.sum()) / _final_shrinkage(h, n, p)
-        self.coef_, self.intercept_ = self._split(theta)
+        self.coef_, self.intercept_ = self._split(rows.as_given(theta))
         self.inlier_mask_, self.scale_ = _in_place(inliers, counted), float(scale)
         self.objective_, self.objective_path_, self.n_iter_ = found.objective, np.array(found.path), found.n_iter
         return self
@@ -275,7 +277,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         For classifiers, ``"classes"`` trims within each class, which keeps its share and so cannot vanish; None trims
         all together. Regressors have no classes.
     max_iter : int, at least 1, default 50
-        Rounds at most.
+        Refits at most, after the fit to all samples.
     random_state : int, RandomState or None, default None
         Where given, every ``random_state`` within ``estimator`` is set by it, the same in each round. With None they
         stay as they are; the fit of an estimator that is random then differs from round to round.
@@ -355,6 +357,9 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         whole(1).check("max_iter", self.max_iter)
         if self.groups not in ("classes", None):
             raise ValueError(f"groups must be 'classes' or None, got {self.groups!r}")
+        if get_tags(self.estimator).input_tags.pairwise:
+            name = type(self.estimator).__name__
+            raise ValueError(f"estimator must take features, got {name}, set to take a matrix of all pairs of samples")
         classifier = is_classifier(self.estimator)
         validate_data(self, X, y, skip_check_array=True)
         X, y = indexable(X, y)
@@ -373,7 +378,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(f"sample_weight cannot be used: {name} takes none; leave it out, or repeat samples")
         if counted is not None:
             X, y = _safe_indexing(X, np.flatnonzero(counted)), y[counted]
-        _n_kept(len(y) if weights is None else weights.sum(), self.support_fraction)
+        _n_kept(len(y) if weights is None else _total(weights), self.support_fraction)
         seed = None if self.random_state is None else check_random_state(self.random_state).randint(2**31 - 1)
 
         def refit(mass):
@@ -523,8 +528,9 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
 def _deviations(y, prediction):
     """Absolute residuals, (n, outputs); 0 within rounding, so that it ranks no samples."""
     y, prediction = y.reshape(len(y), -1), prediction.reshape(len(y), -1)
-    size = np.abs(y - prediction)
-    return np.where(size > _ROUNDING * (np.abs(y) + np.abs(prediction)), size, 0.0)
+    size, centre = np.abs(y - prediction), np.median(y, axis=0)
+    rounding = _ROUNDING * (np.abs(y - centre) + np.abs(prediction - centre)) + _DIGIT * np.abs(prediction)
+    return np.where((size <= rounding) & np.isfinite(size), 0.0, size)
 
 
 def _squared(y, prediction):
@@ -542,8 +548,8 @@ def _poisson(y, prediction):
     ):
         if bad.any():
             raise ValueError(f"loss='poisson': {name} has {values[bad][0]} ({bad.sum()} such values); {remedy}")
-    losses = 2 * (xlogy(y, y / prediction) - y + prediction)
-    return losses.reshape(len(y), -1).sum(1)
+    y, prediction = y.reshape(len(y), -1), prediction.reshape(len(y), -1)
+    return 2 * (xlogy(y, y / prediction) - y + prediction).sum(1)
 
 
 _LOSSES = {"squared": _squared, "absolute": _absolute, "poisson": _poisson}
@@ -576,7 +582,7 @@ def _rounds(losses, update, model, fraction, rounds, weights, groups) -> Iterato
 
 def _trim_mass(losses, weights, fraction, groups) -> np.ndarray:
     """`trim` by weighted mass: how much of each sample is kept, (n,)."""
-    losses, total = _as_losses(losses), weights.sum()
+    losses, total = _as_losses(losses), _total(weights)
     h = _n_kept(total, fraction)
     if groups is None:
         return _kept_mass(losses, weights, h)
@@ -605,7 +611,7 @@ def _fit(rows, chosen) -> np.ndarray:
 def _plane(rows, found):
     """The plane that the kept samples, and maybe more, lie on within rounding; None where they lie on none."""
     kept = found.kept
-    if found.threshold > 1e-9 * np.sqrt((rows.y[kept] ** 2).mean()):
+    if found.threshold > 1e-9 * np.sqrt((rows.y[kept] ** 2).mean()) + _digits(rows, found.coef):
         return None
     theta = _fit(rows, np.ones(rows.n, bool))
     if _on(rows, theta).all():
@@ -618,7 +624,13 @@ def _plane(rows, found):
 def _on(rows, theta) -> np.ndarray:
     """Which samples lie on a plane within rounding: (n,)."""
     X = rows.at(slice(None))
-    return np.abs(rows.y - X @ theta) <= _ROUNDING * (np.abs(rows.y) + np.abs(X) @ np.abs(theta))
+    rounding = _ROUNDING * (np.abs(rows.y) + np.abs(X) @ np.abs(theta)) + _digits(rows, theta)
+    return np.abs(rows.y - X @ theta) <= rounding
+
+
+def _digits(rows, theta) -> float:
+    """What residuals have lost before the centre was taken from the data."""
+    return _DIGIT * float(np.abs(rows.centre) @ np.abs(np.append(theta[:-1], 1.0))) if rows.ones else 0.0
 
 
 # The scale

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 
 __all__ = [
     "style",
@@ -86,7 +87,11 @@ def label_ends(ax, *, gap: float = 0.06) -> None:
     ends = []
     for line in ax.get_lines():
         if not line.get_label().startswith("_"):
-            x, y = line.get_xdata()[-1], line.get_ydata()[-1]
+            drawn = line.get_xydata()
+            drawn = drawn[np.isfinite(drawn).all(axis=1)]
+            if not len(drawn):
+                continue
+            x, y = drawn[-1]
             ends.append([to_axes.transform((x, y))[1], y, x, line])
     ends.sort(key=lambda end: end[0])
     places, top = [], 1.0

@@ -245,11 +245,15 @@ def full_update(X, y, theta, kept, link: str = "identity", *, steps: int = 100) 
         u = rows @ theta  # (h,)
         J = rows * omega.slope(u)[:, None]
         towards, part = np.linalg.solve(J.T @ J, J.T @ (outputs - omega.value(u))), 1.0
+        if link == "identity":
+            return theta + towards  # least squares, whatever rounding makes of the objective
         while (now := objective(theta + part * towards)) > before and part > 1e-6:
             part /= 2
-        if not now < before * (1 - 1e-12):
+        if now > before:
             break
-        theta, before = theta + part * towards, now
+        theta, gain, before = theta + part * towards, before - now, now
+        if gain <= 1e-12 * now:
+            break
     return theta
 
 

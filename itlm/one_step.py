@@ -62,6 +62,11 @@ class Config(Checked):
     d: int = parameter(20, whole(1, 10000))
     seed: int = parameter(0, whole())
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.update == "full" and self.link != "identity":
+            raise ValueError(f"update='full' needs link='identity', got {self.link!r}: use update='gradient'")
+
     def resolved(self) -> "Config":
         """Return a copy in which the fraction kept is a number."""
         return self.filled({"alpha": alpha_of(self.clean)})

@@ -15,6 +15,7 @@ Source: Shen & Sanghavi, ICML 2019, Section 5; Rousseeuw & Van Driessen 2006 for
 subsamples; Hubert, Rousseeuw & Verdonck 2012 for the deterministic starts.
 """
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from .config import whole
-from .trimming import _smallest, n_kept
+from .trimming import _check_alpha, _smallest, n_kept
 
 __all__ = ["TrimmedFit", "least_trimmed_squares"]
 
@@ -49,7 +50,8 @@ class TrimmedFit:
     threshold : float
         The largest absolute residual kept.
     path : tuple of float
-        The objective step by step, on all samples, of the start that won; it never rises.
+        The objective step by step, on all samples, of the start that won, ``objective`` last. It never rises, but for
+        rounding relative to the sum of the kept y^2 (with an intercept, of their distances from the median).
     n_iter : int
         Number of steps on all samples.
     converged : bool
@@ -88,7 +90,7 @@ def least_trimmed_squares(
     Parameters
     ----------
     X : array or memory map, shape (n, d)
-        Features; read in blocks.
+        Features; read in blocks, where there are no weights.
     y : array, shape (n,)
         Outputs.
     alpha : float in (0, 1]
@@ -102,10 +104,10 @@ def least_trimmed_squares(
     start : array, shape (d,), optional
         theta_0, for Algorithm 1 itself from there: no other start.
     n_starts : int, at least 1, optional
-        How many starts: least squares, five robust ones that are not random, then elemental subsets. Of these all
-        are taken where they are at most 500, else random ones. None: those with one sample more as well; 500 of
-        them for small data; otherwise as many as make a clean one all but certain, at most 500, and none where
-        even 500 would hardly hold one.
+        How many starts: least squares, five robust ones that are not random, then elemental subsets, drawn at
+        random; all of them where there are no more. None: where there are at most 500 subsets, all, and those with
+        one sample more as well; else 500 for small data; otherwise as many as make a clean one all but certain, at
+        most 500, and none where even 500 would hardly hold one.
     max_iter : int, at least 1
         Concentration steps at most, from each start.
     random_state : int
@@ -127,7 +129,7 @@ def least_trimmed_squares(
     intercept does not count). The starts compete on a subsample where there are many samples; the best goes on,
     through a larger one, to all.
     """
-    rows = _checked(X, y, alpha, weights, fit_intercept)
+    rows, counted = _checked(X, y, alpha, weights, fit_intercept)
     whole(1, optional=True).check("n_starts", n_starts)
     whole(1).check("max_iter", max_iter)
     if start is not None:
@@ -136,8 +138,14 @@ def least_trimmed_squares(
             raise ValueError(f"start must have shape ({rows.d},), one value a coefficient, got {start.shape}")
         if not (np.abs(start) < WIDE).all():
             raise ValueError(f"start must be finite, and below {WIDE:g}, got {start}")
-        return replace(_concentrate(rows, start, max_iter), start="given")
-    return _search(rows, n_starts, max_iter, random_state)
+        found = replace(_concentrate(rows, rows.around(start), max_iter), start="given")
+    else:
+        found = _search(rows, n_starts, max_iter, random_state)
+    kept = found.kept
+    if counted is not None:
+        kept = np.zeros(len(counted), bool)
+        kept[counted] = found.kept
+    return replace(found, coef=rows.as_given(found.coef), kept=kept)
 
 
 def _search(rows: "_Rows", n_starts: int | None, max_iter: int, random_state: int) -> TrimmedFit:
@@ -162,8 +170,9 @@ def _is_mapped(X) -> bool:
     return X is not None
 
 
-def _checked(X, y, alpha, weights, ones) -> "_Rows":
-    """Check what is given, and say what is wrong with it."""
+def _checked(X, y, alpha, weights, ones) -> tuple["_Rows", np.ndarray | None]:
+    """Check what is given, and say what is wrong with it; the samples that count, and their mask if some do not."""
+    _check_alpha(alpha)
     X = np.asarray(X)
     y = np.ascontiguousarray(y, dtype=np.float64)
     if X.ndim != 2 or not X.size:
@@ -178,10 +187,19 @@ def _checked(X, y, alpha, weights, ones) -> "_Rows":
             raise ValueError(f"weights must have shape {y.shape}, one a sample, got {weights.shape}")
         if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
             raise ValueError("weights must be finite, 0 or more and not all 0")
-    mass = len(y) if weights is None else float(weights.sum())
-    h = n_kept(int(mass), alpha) if mass == int(mass) else alpha * mass
     _check_numbers(X, y)
-    return _Rows(X, y, weights, h, ones)
+    counted = None if weights is None or weights.all() else weights > 0
+    if counted is not None:
+        X, y, weights = X[counted], y[counted], weights[counted]
+    mass = len(y) if weights is None else _total(weights)
+    h = n_kept(int(mass), alpha) if mass == int(mass) else alpha * mass
+    return _Rows(X, y, weights, h, ones), counted
+
+
+def _total(weights) -> float:
+    """Sum of weights: whole where it is so within rounding, since whole sums are kept by whole numbers."""
+    total = float(weights.sum())
+    return float(round(total)) if abs(total - round(total)) <= 1e-9 * total else total
 
 
 def _check_numbers(X, y) -> None:
@@ -212,16 +230,42 @@ def _parts(values) -> Iterator[np.ndarray]:
 class _Rows:
     """The samples, read in blocks: an array or a memory map, with a column of ones appended or not.
 
-    ``h`` is how many of them are kept or, where they have weights, the weight kept.
+    ``h`` is how many of them are kept or, where they have weights, the weight kept. With a column of ones all numbers
+    are read as distances from ``centre`` (X, then y), near their medians: squares of large offsets have no digits left
+    for what varies. `around` and `as_given` take coefficients there and back.
     """
 
-    def __init__(self, X, y, weights, h, ones: bool, stacked: bool = False):
-        self.y, self.weights, self.h, self.ones, self.stacked = y, weights, h, ones, stacked
-        if ones and not stacked and X.nbytes < 2**28 and not _is_mapped(X):  # once, rather than block by block
-            X, self.stacked = np.column_stack([np.asarray(X, dtype=np.float64), np.ones(len(X))]), True
-        self.X = X
+    def __init__(self, X, y, weights, h, ones: bool):
+        self.weights, self.h, self.ones, self.stacked = weights, h, ones, False
+        self.centre = np.zeros(X.shape[1] + 1)
+        if ones:
+            some = slice(None, None, len(y) // 1000 + 1)
+            self.centre = np.append(np.median(np.asarray(X[some], dtype=np.float64), axis=0), np.median(y[some]))
+            y = y - self.centre[-1]
+            if X.nbytes < 2**28 and not _is_mapped(X):  # once, rather than block by block
+                X, self.stacked = self._beside_ones(X), True
+        self.X, self.y = X, y
         self.n, self.d = X.shape[0], X.shape[1] + (ones and not self.stacked)
         self.block = max(256, 2**17 // self.d)  # 1 MB: what a core's cache holds
+
+    def _beside_ones(self, X) -> np.ndarray:
+        """Rows about the centre, with a one each."""
+        rows = np.empty((X.shape[0], X.shape[1] + 1))
+        np.subtract(X, self.centre[:-1], out=rows[:, :-1])
+        rows[:, -1] = 1
+        return rows
+
+    def around(self, theta) -> np.ndarray:
+        """Coefficients of the data as given, as they are about the centre."""
+        return (
+            np.append(theta[:-1], theta[-1] + self.centre[:-1] @ theta[:-1] - self.centre[-1]) if self.ones else theta
+        )
+
+    def as_given(self, theta) -> np.ndarray:
+        """Coefficients about the centre, as they are of the data as given."""
+        return (
+            np.append(theta[:-1], theta[-1] - self.centre[:-1] @ theta[:-1] + self.centre[-1]) if self.ones else theta
+        )
 
     def blocks(self) -> Iterator[slice]:
         for begin in range(0, self.n, self.block):
@@ -229,8 +273,8 @@ class _Rows:
 
     def at(self, which) -> np.ndarray:
         """Some rows, (m, d): a view where nothing has to be done."""
-        rows = np.asarray(self.X[which], dtype=np.float64)
-        return np.column_stack([rows, np.ones(len(rows))]) if self.ones and not self.stacked else rows
+        rows = np.asarray(self.X[which])
+        return self._beside_ones(rows) if self.ones and not self.stacked else np.asarray(rows, dtype=np.float64)
 
     def among(self, part: slice, chosen) -> tuple[np.ndarray, np.ndarray]:
         """Those of a block that a mask has: (m, d) and (m,)."""
@@ -245,7 +289,9 @@ class _Rows:
         else:
             weights = self.weights[which]
             h = self.h * weights.sum() / self.weights.sum()
-        return _Rows(np.asarray(self.X[which]), self.y[which], weights, h, self.ones, self.stacked)
+        part = copy.copy(self)
+        part.X, part.y, part.weights, part.h, part.n = np.asarray(self.X[which]), self.y[which], weights, h, size
+        return part
 
 
 class _Normal:
@@ -385,7 +431,8 @@ def _subsets(X, share, number, random) -> list:
         return []
     if math.comb(n, d) <= MANY:
         sizes = [d] if number or math.comb(n, d + 1) > 4 * MANY else [d, d + 1]
-        return [np.array(list(islice(combinations(range(n), size), number))) for size in sizes]
+        every = [np.array(list(combinations(range(n), size))) for size in sizes]
+        return every if number is None else [random.permutation(every[0])[:number]]
     if number is None and X.size <= SMALL:
         number = MANY  # they cost little
     elif number is None:
@@ -402,11 +449,14 @@ def _elemental(X, y, weights, h, subsets, steps):
     """
     n, d = X.shape
     equal = weights.min() == 1 == weights.max() and h == int(h)
-    products = (X[:, :, None] * X[:, None, :]).reshape(n, d * d)
+    products = (X[:, :, None] * X[:, None, :]).reshape(n, d * d) if n * d * d <= 2**22 else None  # 32 MB
     mass = np.zeros((len(subsets), n))
     np.put_along_axis(mass, subsets, 1.0, axis=1)
     for _ in range(steps + 1):
-        A = (mass @ products).reshape(-1, d, d)
+        if products is None:
+            A = np.stack([(X * kept[:, None]).T @ X for kept in mass])
+        else:
+            A = (mass @ products).reshape(-1, d, d)
         A[:, range(d), range(d)] = A[:, range(d), range(d)] * (1 + 1e-10) + 1e-300
         thetas = np.linalg.solve(A, (mass @ (X * y[:, None]))[:, :, None])[:, :, 0]  # (m, d)
         r = np.abs(y - thetas @ X.T)  # (m, n)
@@ -546,6 +596,7 @@ def _concentrate(rows: _Rows, theta, max_iter: int, guess: float | None = None) 
         normal.turn(kept, turned)
     if not converged:
         theta, objective, _, threshold, _ = _settle(rows, normal, theta, kept, h, threshold)
+    path[-1] = objective
     return TrimmedFit(theta, kept, objective, threshold, tuple(path), len(path), converged, "")
 
 
@@ -563,7 +614,8 @@ def _concentrate_weighted(rows: _Rows, theta, max_iter: int) -> TrimmedFit:
             theta = _least_squares(X, y, mass, rows.ones)
     r = np.abs(y - X @ theta)
     kept = mass > 0
-    return TrimmedFit(theta, kept, float(mass @ r**2), float(r[kept].max()), tuple(path), len(path), converged, "")
+    path[-1] = float(mass @ r**2)
+    return TrimmedFit(theta, kept, path[-1], float(r[kept].max()), tuple(path), len(path), converged, "")
 
 
 def _first_pass(rows, normal, theta, scale, h, guess):

@@ -28,7 +28,7 @@ from .trimming import Round, iterate, trim
 
 __all__ = ["RECIPE", "Config", "digest", "rounds", "run", "task", "visits"]
 
-RECIPE = 1
+RECIPE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +136,10 @@ def rounds(
 
 
 def _full(X, y, start, config):
-    """ITLM-1's end and how many rounds it took; for linear models by the solver, which takes the same steps."""
+    """ITLM-1's end and how many updates it took; for linear models by the solver, which takes the same steps."""
     if config.link == "identity":
         fit = linear.least_trimmed_squares(X, y, config.alpha, start=start, max_iter=config.rounds)
-        return fit.coef, fit.n_iter
+        return fit.coef, fit.n_iter - fit.converged  # whose last step confirms
     *_, last = rounds(X, y, start, config.alpha, config.rounds, link=config.link)
     return last.theta, last.t
 
@@ -159,8 +159,9 @@ def run(config: Config, *, checkpoint=None) -> records.Record:
     itlm.records.Record
         ``error_full``, ``error_gradient``, ``error_oracle``, ``error_all`` (least squares on everything) and, for
         peers, ``error_crr``, ``error_adaptive``, ``error_reweighted``: distances from theta*. ``rounds_full`` and
-        ``rounds_gradient``. ``loss_gap``: by how much the mean loss of all samples at ITLM-1's theta differs from that
-        at theta*, Lemma 3's quantity. ``bad_kept``: percent of the samples ITLM-1 keeps at its end that are bad.
+        ``rounds_gradient``: how many updates each took. ``loss_gap``: by how much the mean loss of all samples at
+        ITLM-1's theta differs from that at theta*, Lemma 3's quantity. ``bad_kept``: percent of the samples ITLM-1
+        keeps at its end that are bad.
     """
     config = config.resolved()
     X, y, truth, is_bad, _ = task(config)

@@ -73,7 +73,8 @@ def exact_trimmed_squares(X, y, alpha: float) -> tuple[np.ndarray, float]:
     ValueError
         If fewer samples are kept than there are features, or there are more than a million subsets.
     """
-    n, d = np.shape(X)
+    X, y = np.asarray(X), np.asarray(y)
+    n, d = X.shape
     h = n_kept(n, alpha)
     if h < d:
         raise ValueError(f"alpha={alpha} keeps {h} samples, fewer than the {d} features: alpha n >= d is needed")
@@ -391,9 +392,11 @@ def central_square(a: float) -> float:
     """
     if not 0 <= a <= 1:
         raise ValueError(f"a must be in [0, 1], got {a}")
-    if a == 1:
-        return 1.0
+    if a < 1e-4:
+        return math.pi * a**3 / 6  # its first term: the difference below would have no digits left
     q = ndtri(0.5 + 0.5 * a)
+    if q == math.inf:
+        return 1.0
     return float(a - 2 * q * math.exp(-0.5 * q * q) / math.sqrt(2 * math.pi))
 
 

@@ -308,13 +308,11 @@ def _smallest(losses, k: int):
 
 def _group(groups, losses):
     """Sample indices in the order of their groups, and the groups' sizes."""
-    if _is_tensor(losses):
-        import torch
-
-        groups = torch.as_tensor(groups, device=losses.device)
+    if not (_is_tensor(groups) and _is_tensor(losses)):
+        groups = np.asarray(groups)
+    if _is_tensor(groups):
         whole = not (groups.is_floating_point() or groups.is_complex())
     else:
-        groups = np.asarray(groups)
         whole = groups.dtype.kind in "iub"
     if not whole:
         raise ValueError(f"groups must be integer labels, got dtype {groups.dtype}; number the groups 0, 1, 2, ...")
@@ -324,6 +322,10 @@ def _group(groups, losses):
             "one label for each sample"
         )
     if _is_tensor(losses):
+        import torch
+
+        groups = groups if _is_tensor(groups) else torch.from_numpy(groups.astype(np.int64))  # a copy torch can read
+        groups = groups.to(losses.device)
         order, sizes = torch.argsort(groups, stable=True), torch.unique(groups, return_counts=True)[1]
     else:
         order, sizes = np.argsort(groups, kind="stable"), np.unique(groups, return_counts=True)[1]

@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import gammaln, ndtri
-from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.base import BaseEstimator, RegressorMixin, clone, is_classifier, is_regressor
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neighbors import RadiusNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVR, LinearSVC
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -225,6 +226,71 @@ def test_degenerate_columns_and_responses_fit_like_least_squares():
     fit = TrimmedRegressor().fit(X, np.full(300, 2.5))
     assert np.allclose(fit.coef_, 0, atol=1e-12) and np.isclose(fit.intercept_, 2.5)
     assert fit.scale_ == 0 and fit.inlier_mask_.all()
+
+
+@pytest.mark.parametrize("make", [TrimmedRegressor, lambda: TrimmedEstimator(LinearRegression())])
+def test_clocks_that_are_late_by_milliseconds_are_found_in_unix_time(make):
+    random = np.random.default_rng(0)
+    seconds, late = np.sort(random.uniform(0, 3600, 500)), random.random(500) < 0.2
+    other = 0.25 + (1 + 20e-6) * seconds + 1e-3 * random.standard_normal(500) + 15e-3 * late
+    near, far = (make().fit(seconds[:, None] + start, other + start) for start in (0, 1.7e9))
+    assert not (far.inlier_mask_ & late).any() and (far.inlier_mask_ == near.inlier_mask_).all()
+    assert far.predict([[1.7e9]]) - 1.7e9 == pytest.approx(near.predict([[0]]), abs=1e-5)
+
+
+def test_a_plane_far_away_is_still_a_plane():
+    x = 1.7e9 + np.linspace(0, 3600, 200)
+    y = 1.5 * x + 3 + (np.arange(200) % 5 == 0)
+    fit = TrimmedRegressor().fit(x[:, None], y)
+    assert fit.scale_ == 0 and (fit.inlier_mask_ == (np.arange(200) % 5 > 0)).all()
+
+
+def test_weights_that_sum_to_whole_numbers_but_for_rounding_keep_whole_numbers():
+    _, X, y = contaminated(30)
+    nearly = np.where(np.arange(30) == 7, 1 + 4e-15, 1.0)
+    assert TrimmedRegressor(reweight=False, random_state=0).fit(X, y, nearly).inlier_mask_.sum() == 22
+    for n in (10, 20, 30):
+        weights = np.random.default_rng(n).random(n)
+        with pytest.raises(ValueError, match="keeps none of 1 samples"):
+            TrimmedRegressor().fit(X[:n], y[:n], weights / weights.sum())
+
+
+class Always(RegressorMixin, BaseEstimator):
+    """Predicts one number for everything."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def fit(self, X, y):
+        self.fitted_ = True
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.number)
+
+
+@pytest.mark.filterwarnings("ignore:One or more samples have no neighbors")
+def test_samples_that_cannot_be_predicted_are_no_perfect_ones():
+    x = np.r_[np.linspace(0, 10, 100), np.full(10, 50.0) + np.arange(10) / 20]
+    y = np.sin(x) + (x > 20) * 100 * (-1.0) ** np.arange(110)  # the last ten are bad, and far from all others
+    with pytest.raises(ValueError, match="losses has 10 NaN of 110"):
+        TrimmedEstimator(RadiusNeighborsRegressor(1.0), 0.85).fit(x[:, None], y)
+    for broken, said in ((np.nan, "losses has 110 NaN"), (np.inf, "losses has 110 infinite values")):
+        with pytest.raises(ValueError, match=said):
+            TrimmedEstimator(Always(broken)).fit(x[:, None], y)
+
+
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+def test_counts_in_a_column_are_counts():
+    x = np.random.default_rng(0).standard_normal((300, 1))
+    y = np.random.default_rng(1).poisson(np.exp(1 + 0.5 * x[:, 0]))
+    trimmed = TrimmedEstimator(DecisionTreeRegressor(max_depth=3), 0.85, loss="poisson")
+    assert np.isclose(clone(trimmed).fit(x, y).objective_, clone(trimmed).fit(x, y[:, None]).objective_)
+
+
+def test_a_matrix_of_pairs_is_refused():
+    with pytest.raises(ValueError, match="estimator must take features, got SVR"):
+        TrimmedEstimator(SVR(kernel="precomputed")).fit(np.eye(20), np.arange(20.0))
 
 
 @pytest.mark.parametrize("make", [TrimmedRegressor, lambda s: TrimmedEstimator(Ridge(), s)])

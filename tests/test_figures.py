@@ -1,6 +1,7 @@
 """How the book draws: labels where the lines end, plain numbers on short logarithmic axes."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -33,6 +34,14 @@ def test_a_line_with_room_has_its_label_where_it_ends(ax):
     ax.set_ylim(0, 100)
     figures.label_ends(ax)
     assert ax.texts[0].xyann[1] == pytest.approx(0.4)
+
+
+def test_a_line_that_ends_early_has_its_label_where_it_ends(ax):
+    ax.plot([0, 1, 2], [0, 40, np.nan], label="short")
+    ax.plot([0, 1, 2], [np.nan] * 3, label="nothing")
+    ax.set_ylim(0, 100)
+    figures.label_ends(ax)
+    assert [(text.get_text(), text.xyann[1]) for text in ax.texts] == [("short", pytest.approx(0.4))]
 
 
 def test_a_band_reaches_from_the_smallest_seed_to_the_largest_around_the_mean(ax):

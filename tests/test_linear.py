@@ -307,6 +307,46 @@ def test_a_single_precision_matrix_is_fitted_in_double():
     )
 
 
+@pytest.mark.parametrize("weights", [None, np.full(400, 2.0)])
+def test_large_offsets_take_no_digits(weights):
+    data = simulate(400, 3, 0.8, 0.01, seed=2)
+    near = least_trimmed_squares(data.X, data.y, 0.75, fit_intercept=True, weights=weights)
+    far = least_trimmed_squares(data.X + 2e9, data.y + 1e9, 0.75, fit_intercept=True, weights=weights)
+    assert (far.kept == near.kept).all() and np.allclose(far.coef[:-1], near.coef[:-1], atol=1e-6)
+    assert np.isclose(far.objective, near.objective, rtol=1e-4) and np.allclose(far.path, near.path, rtol=1e-4)
+    assert np.abs(data.y + 1e9 - (data.X + 2e9) @ far.coef[:-1] - far.coef[-1])[far.kept].max() < 2 * near.threshold
+    given = least_trimmed_squares(data.X + 2e9, data.y + 1e9, 0.75, fit_intercept=True, weights=weights, start=far.coef)
+    assert (given.kept == far.kept).all()
+
+
+def test_few_starts_are_drawn_from_all_subsets():
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        X = random.standard_normal((30, 2))
+        X = X[X[:, 0].argsort()]  # the bad samples have the smallest features: the first pairs would all hold one
+        y = np.where(np.arange(30) < 12, 5 + random.standard_normal(30), X @ [1, 2] + 0.1 * random.standard_normal(30))
+        best = least_trimmed_squares(X, y, 0.6).objective
+        assert least_trimmed_squares(X, y, 0.6, n_starts=30).objective == pytest.approx(best)
+
+
+def test_starts_of_many_columns_need_no_more_memory_than_their_data():
+    X = np.random.default_rng(0).standard_normal((3000, 150))  # all products of two columns: 540 MB
+    tracemalloc.start()
+    fit = least_trimmed_squares(X, X[:, 0], 0.99, n_starts=8)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 20 * X.nbytes and np.allclose(fit.coef, np.eye(150)[0])
+
+
+def test_samples_of_no_weight_are_as_if_absent():
+    X = np.random.default_rng(0).standard_normal((8000, 2))
+    weights = np.zeros(8000)
+    weights[[3, 500, 2000, 4000, 6000, 7999]] = 1
+    for seed in range(3):  # at some seeds no sample of a subsample has weight
+        fit = least_trimmed_squares(X, X[:, 0], 0.75, weights=weights, random_state=seed)
+        assert fit.kept.sum() == 4 and not fit.kept[weights == 0].any() and np.allclose(fit.coef, [1, 0])
+
+
 # bad input
 
 X, Y = np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0)
@@ -321,6 +361,7 @@ X, Y = np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0)
         ({"y": np.where(Y == 2, np.inf, Y)}, "y has NaN or infinity"),
         ({"X": X.astype(complex)}, "X must be real numbers, got dtype complex128"),
         ({"alpha": 0}, r"alpha must be in \(0, 1\], got 0"),
+        ({"alpha": 2.0, "weights": np.full(6, 0.3)}, r"alpha must be in \(0, 1\], got 2.0"),
         ({"weights": -Y}, "weights must be finite, 0 or more and not all 0"),
         ({"weights": Y[:3]}, r"weights must have shape \(6,\), one a sample, got \(3,\)"),
         ({"n_starts": 0}, "n_starts must be an integer of at least 1 or None, got 0"),

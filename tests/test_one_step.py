@@ -42,6 +42,11 @@ def test_at_the_truth_without_noise_it_stays():
     assert numbers(distance=0.0, sigma=0.0, clean=1.0)["error"] < 1e-12
 
 
+def test_a_full_update_of_a_curve_is_refused_when_it_is_asked_for():
+    with pytest.raises(ValueError, match="update='full' needs link='identity', got 'wavy': use update='gradient'"):
+        Config(link="wavy")
+
+
 def test_a_kept_set_smaller_than_the_dimension_is_named():
     with pytest.raises(ValueError, match="alpha n >= d is needed"):
         numbers(alpha=0.001)

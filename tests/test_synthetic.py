@@ -1,5 +1,7 @@
 """Figure 2's experiment: every fit from the same start, where each must end, and the methods beside it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,7 +85,9 @@ def test_the_full_update_is_where_no_gradient_is_left(link):
     theta = full_update(data.X, data.y, np.zeros(3), kept, link)
     assert np.allclose(gradient_step(data.X, data.y, theta, kept, 1.0, link), theta, atol=1e-6)
     if link == "identity":
-        assert np.allclose(theta, np.linalg.lstsq(data.X[kept], data.y[kept], rcond=None)[0])
+        least = np.linalg.lstsq(data.X[kept], data.y[kept], rcond=None)[0]
+        assert np.allclose(theta, least)
+        assert np.allclose(full_update(data.X, data.y, least + 1e-8, kept), least, rtol=0, atol=1e-13)
 
 
 def test_a_full_update_that_is_not_determined_is_refused():
@@ -103,3 +107,8 @@ def test_the_rounds_are_those_of_algorithm_1():
         kept = np.argsort(np.abs(data.y - data.X @ by_hand), kind="stable")[:225]
         by_hand = np.linalg.lstsq(data.X[kept], data.y[kept], rcond=None)[0]
     assert np.allclose(last.theta, by_hand)
+    config = Config(n=300, d=4, seed=5, rounds=100)
+    updates = [
+        synthetic._full(data.X, data.y, start, replace(config, rounds=rounds).resolved())[1] for rounds in (2, 100)
+    ]
+    assert updates == [2, last.t]

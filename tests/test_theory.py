@@ -14,6 +14,14 @@ def instance(seed, outputs="random", n=200, d=5, clean=0.8, sigma=0.3, distance=
     return data, aside(data.theta, distance, seed)
 
 
+def test_central_square_keeps_its_digits_at_both_ends():
+    for a in (1e-6, 0.99e-4, 1.01e-4):
+        q = stats.norm.ppf(0.5 + a / 2)
+        assert theory.central_square(a) == pytest.approx(2 * stats.norm.pdf(0) * q**3 / 3, rel=1e-3)
+    assert theory.central_square(0) == 0 and theory.central_square(np.nextafter(1, 0)) == 1
+    assert theory.outer_square(1e-16) == 0
+
+
 @pytest.mark.parametrize("a", [0.05, 0.3, 0.7, 0.95, 1.0])
 def test_central_square_is_the_integral_it_stands_for(a):
     q = stats.norm.ppf(0.5 + a / 2)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -155,6 +156,17 @@ def test_groups_get_their_share_by_largest_remainder(losses, alpha, data):
             assert abs(share - quota) < 1
         if share:  # within the group it is plain trimming
             assert sorted(losses[inside][kept[inside]]) == sorted(losses[inside])[:share]
+
+
+def test_groups_of_any_kind_serve_tensors_and_arrays_alike():
+    torch = pytest.importorskip("torch")
+    losses, labels = np.arange(8.0), np.array([0, 1] * 4)
+    kept = trim(losses, 0.5, groups=labels)
+    kinds = [labels.tolist(), pd.Series(labels), labels[::-1][::-1], labels.astype(">i4"), labels.astype(bool)]
+    for groups in [*kinds, torch.tensor(labels), torch.tensor(labels, dtype=torch.int8)]:
+        assert (trim(losses, 0.5, groups=groups) == kept).all()
+        assert (trim(torch.tensor(losses), 0.5, groups=groups).numpy() == kept).all()
+    assert (trim(torch.tensor(losses[::-1].copy()), 0.5, groups=labels[::-1]).numpy() == kept[::-1]).all()
 
 
 def test_equal_groups_get_equal_shares_whatever_their_losses():
