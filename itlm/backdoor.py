@@ -47,7 +47,8 @@ WATCHED = 2000  # clean and marked training samples that are looked at after eve
 SPECTRAL = 1.5  # spectral signatures drop, of each class, so many times what is marked, as their authors have it
 
 # The networks and steps of itlm.cifar, with rounds and passes of their own. Those of "cpu" are from a study of four
-# marks, sweeps/backdoor_recipe.yaml: a narrower network learns marks later, and as well in the end.
+# marks, sweeps/backdoor_recipe.yaml: a narrower network learns marks later, and as well in the end. The study looked at
+# test images, at seeds of its own.
 SCALES = {
     "demo": cifar.SCALES["demo"] | {"early": 4, "early_epochs": 2.0, "epochs": 8.0},
     "cpu": cifar.SCALES["cpu"] | {"width": 16, "early_epochs": 2.0, "epochs": 16.0},

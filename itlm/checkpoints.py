@@ -123,18 +123,19 @@ class Checkpoint:
         saved = read(self.path)
         if saved is None:
             return 0
-        if saved.get("identity") != self.identity:
-            raise ValueError(
-                f"checkpoint {self.path} is of another fit ({saved.get('identity')}); this one is {self.identity}. "
-                "Remove the file or choose another name"
-            )
-        if (device := saved.get("device", "cpu")) != self.device:  # whose states of generator and scaler fit no other
+        if (device := saved.get("device", "cpu")) != self.device:
+            # Its states of generator and scaler fit no other; and losses differ a little, and so may what was kept.
             warnings.warn(
                 f"checkpoint {self.path} was saved on {device}, this fit is on {self.device}: it is ignored, "
                 "and the fit begins anew",
                 stacklevel=3,
             )
             return 0
+        if saved.get("identity") != self.identity:
+            raise ValueError(
+                f"checkpoint {self.path} is of another fit ({saved.get('identity')}); this one is {self.identity}. "
+                "Remove the file or choose another name"
+            )
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])
         self.generator.set_state(saved["generator"])

@@ -253,7 +253,7 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
     Raises
     ------
     Collapsed
-        When a discriminator does not rank the images. The rounds before it stand.
+        When a discriminator does not rank the images.
     itlm.training.Diverged
         When a training loss is no longer finite.
     ValueError
@@ -436,7 +436,7 @@ def _must_rank(step: Round) -> None:
     if k < n and tied > 0.05:
         raise Collapsed(
             f"round {step.t}: the discriminator gives {100 * tied:.0f} % of the {n} images the same loss, "
-            f"{float(threshold):.6g}, so that it does not say which {k} to keep; the rounds before stand. "
+            f"{float(threshold):.6g}, so that it does not say which {k} to keep. "
             "Try another seed, loss or normalisation, or fewer epochs"
         )
 

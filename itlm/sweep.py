@@ -179,9 +179,10 @@ def faults(name: str) -> list[str]:
     if _recorded(name) is None:
         return []
     path, values = (records.folder() / f"{name}{end}.csv" for end in (".runs", ""))
-    measured = set(records.results(name).key) if values.exists() else set()
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+    measured = set(records.results(name).key) if values.exists() else set()  # read last, since it is written first
     experiment, found, lines = importlib.import_module(f"itlm.{name}"), [], {}
-    for line, row in enumerate(pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records"), 2):
+    for line, row in enumerate(rows, 2):
         try:
             key = records.key(name, int(row["recipe"]), configuration(experiment, row), row["data"])
         except ValueError as error:
@@ -228,7 +229,7 @@ def options() -> argparse.ArgumentParser:
 
 
 def main(arguments=None) -> int:
-    """See the top of this file; return 1 where runs have failed, 2 where the sweep could not go on."""
+    """See the top of this file; return 2 where the sweep could not go on, 1 where ``--collect`` finds failed runs."""
     asked = options().parse_args(arguments)
     parts = asked.parts or asked.grid.parent / "parts"
     try:

@@ -161,7 +161,7 @@ def judge(claims, recorded: dict):
                     found,
                     claim.paper_before,
                     claim.paper_after,
-                    paper_size=scale == claim.paper_scale,
+                    paper_size=scale in ("paper", claim.paper_scale),
                     sense=claim.sense,
                 ),
                 "page": claim.page,
@@ -171,12 +171,13 @@ def judge(claims, recorded: dict):
 
 
 def _look_up(claim, recorded) -> tuple[Evidence | None, str]:
-    """The recorded evidence on a claim, and the scale it was measured at."""
+    """The recorded evidence on a claim and its scale: the paper's, unless another has more seeds."""
     if claim.experiment not in recorded:
         return None, ""
     experiment = importlib.import_module(f"itlm.{claim.experiment}")
     tables = recorded[f"{claim.experiment}.runs"], recorded[claim.experiment]
     scaled = "scale" in {f.name for f in fields(experiment.Config)}
+    most, at_scale = [], ""
     for scale in ("paper", "cpu") if scaled else ("simulated",):
         pooled = []
         for select in claim.select.split("|"):
@@ -191,9 +192,9 @@ def _look_up(claim, recorded) -> tuple[Evidence | None, str]:
                 before = 0 * after + before
             seeds = before.index.intersection(after.index)
             pooled += list(zip(before[seeds], after[seeds], strict=True))
-        if pooled:
-            return evidence(*zip(*pooled, strict=True)), scale
-    return None, ""
+        if len(pooled) > len(most) and len(most) < claim.seeds:
+            most, at_scale = pooled, scale
+    return (evidence(*zip(*most, strict=True)) if most else None), at_scale
 
 
 class _Number(NamedTuple):

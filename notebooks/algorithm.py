@@ -305,7 +305,8 @@ poisson = pd.DataFrame(
 poisson
 
 # %% [markdown]
-# *The trimmed Poisson fit lies near the one that knows which counts are right. The fit to all does not.*
+# *The intercept of the trimmed fit lies near that of the fit to the right counts; that of the fit to all does not. The
+# slope suffers little: the slips fall anywhere.*
 #
 # ## Five lines for your own model
 #

@@ -176,14 +176,14 @@ HTML(
 #
 # With a plain first layer no mark carries over to test images in so few passes, even where many marked images are
 # learned by heart: there is nothing to defend. Whitening filters make fine detail loud, and the attack takes. How soon
-# depends on the mark: one of these four is learned before anything else. And it depends on the network: one of half the
-# channels, trained for twice as many passes, takes the marks as well in the end, in less time, but later. In between
-# there are some passes in which marked images are the harder ones, and that is where ITLM must look. So that is the
-# network of this page, and an early round has two passes.
+# depends on the mark: one of these four is learned before anything else. And it depends on the network. One of half the
+# channels, trained for twice as many passes, takes less time in all. It takes the marks too, mostly at a later pass.
+# Before that, for most marks, there are some passes in which marked images are the harder ones, and that is where ITLM
+# must look. So that is the network of this page, and an early round has two passes.
 #
 # The choice looked at marked samples and at what ITLM made of them, which a defender cannot, at seeds that no result
-# uses. The paper does not say how long its early rounds are. ITLM at the same seeds, with rounds of one and of two
-# passes:
+# uses. It looked at the test images too, the same as in the results below: none were held out for it. The paper does
+# not say how long its early rounds are. ITLM at the same seeds, with rounds of one and of two passes:
 
 # %% tags=["hide-input", "full-width"]
 rows = []
@@ -204,7 +204,7 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0, escape=False))
 
 # %% [markdown]
 # *One run a row. The AUC of the loss of marked against clean images after the first, early fit; how many marked images
-# each round keeps, the last of which no network is trained on any more; accuracy and the attack, in percent, of naive
+# each round keeps (no network is trained on the last selection); accuracy and the attack, in percent, of naive
 # training and of ITLM's last network.*
 
 # %% [markdown]
@@ -236,8 +236,8 @@ plt.show()
 # %% [markdown]
 # *Figure 1(d) on CIFAR-10, car to bird, mark X, naive training: how many clean (blue) and marked training samples
 # (vermilion) have their given label predicted. Each seed has a mark of its own. The paper's order, blue above
-# vermilion, holds for some marks and in the first passes only. {doc}`The scorecard <scorecard>` looks at pass 5, which
-# was fixed for the paper's 80 passes; of our 16 it is late.*
+# vermilion, holds for every mark after the first pass, and not for long: how soon it turns round depends on the mark.
+# {doc}`The scorecard <scorecard>` looks at pass 5, which was fixed for the paper's 80 passes; of our 16 it is late.*
 #
 # ## Table 4
 
@@ -275,12 +275,12 @@ def table_4(**network):
 table_4()
 
 # %% [markdown]
-# *In percent, "paper | ours", one number a seed, in the same order in every column as the colours of the marks; the
-# last two pairs are those of Figure 4, which Table 4 does not have. The seeds of a pair differ more than the pairs do,
-# for each draws a mark. Our network and the number of images are smaller than the paper's, and so is accuracy. Pairs
-# that are missing have not been run.*
+# *In percent, "paper | ours", one number a seed, in the same order in every column as the colours of the marks; a dash
+# for the paper: a pair of Figure 4, which Table 4 does not have. Each seed draws a mark of its own. Our network and the
+# number of images are smaller than the paper's, and so is accuracy. Pairs that are missing have not been run.*
 #
-# The network with which we began, twice as wide and trained for half as long, learns the marks sooner:
+# The network with which we began is twice as wide, trained for half as long, and mostly learns the marks sooner (see
+# the study above). What it makes of the table:
 
 # %% tags=["hide-input", "full-width"]
 table_4(**WIDER)
@@ -325,7 +325,8 @@ for side, those in (("repelled", repelled), ("not repelled", ~repelled)):
 
 # %% [markdown]
 # *One green and one grey mark a run, of all pairs and seeds. Dashed: the first fit cannot tell marked images from clean
-# ones. Left of it ITLM has nothing to work with; right of it, it may succeed.*
+# ones. Left of it ITLM has nothing to work with; right of it, it may succeed. Often it does not: part of the marked
+# images stays among those kept, and the last, full fit learns the mark from them.*
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots()
@@ -336,8 +337,9 @@ ax.xaxis.get_major_locator().set_params(integer=True)
 plt.show()
 
 # %% [markdown]
-# *The same runs, round by round. Green: the attack is repelled in the end; vermilion: it is not. It can go either way:
-# that the first rounds drop some of the marked images is no guarantee.*
+# *The same runs, round by round. Green: less than 5 % of the attack is left in the end; vermilion: more, one run among
+# them in which the attack hardly took. That the first rounds drop some of the marked images is no guarantee. No network
+# is trained on the last selection.*
 
 # %% tags=["hide-input", "full-width"]
 every = pd.concat({
@@ -399,9 +401,16 @@ for name, fields in WAYS.items():
 HTML(pd.DataFrame(cells).to_html(index=False, border=0, na_rep=""))
 
 # %% [markdown]
-# *CIFAR-10, car to bird, mark X, in percent, one number a seed: the seeds' marks differ more than the methods do.
+# *CIFAR-10, car to bird, mark X, in percent, one number a seed, in the same order everywhere. Each seed draws a mark,
+# and what ITLM makes of it hangs on the mark.
 # Precision: marked samples among those removed before the last fit; recall: the part of the marked samples that was
 # removed. Time: of the whole run, in units of naive training; other runs went on beside.*
+#
+# Read: with nothing stopped early ITLM repels none of these marks, as the paper says; nor does it with a class quota,
+# or with early rounds of half the length. Spectral signatures and activation clustering repel all of them: they look at
+# the network's features after a full fit, where marked images stand apart although they are learned by heart. But they
+# look for backdoors alone, spectral signatures must be told how many images are marked, and clustering drops many clean
+# ones.
 
 # %% tags=["hide-input"]
 claims = results("paper/claims")

@@ -118,7 +118,8 @@ plt.show()
 # %% [markdown]
 # *Precision: the share of clean images among those kept. Recall: the share of the clean images that was kept.
 # Vermilion: of 2,000 generated images, those that a classifier, trained on held-out images of both sets, takes
-# for the bad set.*
+# for the bad set. It can rise although all kept images are clean: a generator that has failed draws neither set, and
+# the classifier must call its images one or the other.*
 
 # %%
 table[["precision", "recall", "auc", "bad_looking", "frechet", "visits"]].round(1)
@@ -194,7 +195,7 @@ HTML(pd.DataFrame(rows).to_html(index=False, classes="sortable", border=0))
 
 # %% [markdown]
 # *The selection, and what the generated images are worth, at the first and the last round. The judge's accuracy, on
-# held-out images, says how far its "bad-looking" can be trusted.*
+# held-out images, says how well it judges real images; of badly drawn ones it says less.*
 #
 # And to look at (Figure 3): the same latent vectors in a recorded run of each pair, at the shares of the paper's
 # figure.
@@ -208,12 +209,12 @@ for name, share in (("mnist-fashion_mnist", 0.8), ("celeba-cifar10", 0.7)):
         display(figures.mosaics(chosen))
 
 # %% [markdown]
-# *Generated images of the recorded runs with seed 0. Foreign ones (clothing among digits, objects among faces) grow
-# rarer from the baseline to round 5.*
+# *Generated images of the recorded runs with seed 0. So few hardly show what the table counts, least of all for digits,
+# where foreign ones are rare from the start. Look at how well the images are formed, which stays poor.*
 #
-# The paper's precision starts near chance and has a long way to climb. Ours climbs less, since our first discriminator
-# ranks well already: for digits it has no batch norm; for faces it has, but scores after a few steps, as in the run at
-# the top of this page. The next section shows what batch norm does otherwise.
+# The paper's precision starts lower than ours, often near chance, and has further to climb. Ours climbs less, since our
+# first discriminator ranks well already: for digits it has no batch norm; for faces it has, but scores after a few
+# steps, as in the run at the top of this page. The next section shows what batch norm does otherwise.
 #
 # ## What decides it: batch norm, and when one looks
 #
@@ -307,7 +308,8 @@ plt.show()
 #
 # Scored at the end, a discriminator with batch norm begins at chance and rises a little. Scored at a quarter of the fit
 # it begins, at 70 % clean, near where the paper begins, and ends where the paper ends. Without batch norm it is the
-# other way round: early is worse, since the ranking takes two passes to form. Few seeds: the table has the intervals.
+# other way round: early is worse, since the ranking takes two passes to form. With batch norm the middle is best: a
+# quarter or half of the fit does better than a tenth or the end. Few seeds: the table has the intervals.
 
 # %% tags=["hide-input"]
 rows = []
@@ -379,8 +381,9 @@ plt.show()
 
 # %% [markdown]
 # *The selection of the last round at 70 % clean, by how far alpha is off. Dashed: precision by chance. Right of zero,
-# some bad images are kept by necessity. Left of it the paper's Section 6.3 is right: a misjudged alpha does no harm to
-# the precision, and costs clean images.*
+# some bad images are kept by necessity. Left of it precision does not suffer, as the paper's Section 6.3 says, and
+# clean images are lost. Whether precision still rises over the rounds there, {doc}`the scorecard <scorecard>` leaves
+# undecided.*
 #
 # ## What did not reproduce, and what remains open
 
@@ -394,11 +397,12 @@ print(
 # %% [markdown]
 # * The paper's sizes and schedule for its GANs are not known, and no GPU was available: 64 x 64 faces were not run.
 # * *Why* batch norm turns the ranking round is open. It is not the statistics one scores with. If your GAN's
-#   discriminator has batch norm, score early (`score_at`), or leave it out (`normalisation`).
+#   discriminator has batch norm, score in between, not at once and not at the end (`score_at`), or leave it out
+#   (`normalisation`).
 # * At 80 % clean the paper's first discriminator is worse than chance, and the method recovers all the same. We have
 #   not seen that: where ours began at chance it rose a little, and no more.
-# * The generated faces are poor at this budget, with or without trimming: a few hundred steps at 32 x 32 pixels. What
-#   the judge says of them is to be read with that in mind.
+# * The generated images, digits too, are poor at this budget, with or without trimming: a few hundred steps at 32 x 32
+#   pixels. What the judge says of them is to be read with that in mind.
 
 # %% tags=["hide-input"]
 changed = {name: value for name, value in config.changed().items() if name != "seed"}

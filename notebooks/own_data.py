@@ -164,8 +164,9 @@ found.map("{:.0%}".format)
 # ## A network of your own
 #
 # `iterate` asks for two functions: every sample's loss under a model, and a model fitted to those that are kept. Fit
-# *anew* each time, with the same number of steps, and not for too long: a network that has learned everything by heart
-# has no losses left to sort by.
+# *anew* each time, with the same number of steps, as the authors do. Whether either matters, and how long to fit,
+# {doc}`five seeds could not decide <open_questions>`; for {doc}`backdoors <premise>` the first passes are the safe
+# ones.
 
 # %%
 import torch

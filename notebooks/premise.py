@@ -142,25 +142,26 @@ plt.show()
 # %% [markdown]
 # *MNIST, means over three seeds. Blue: marked samples are harder than clean ones, as ITLM presumes. Vermilion: they are
 # easier. Black lines: the border, for each seed. Dots: more than half of the marked test images are sent to the target
-# class; the attack works. Where it works, marked samples are mostly the easy ones.*
+# class; the attack works. Where it works, the means mostly say easy. In many cells three seeds cannot decide: they are
+# counted below.*
 
 # %% tags=["hide-input"]
 EARLY = 2  # passes
-after = auc.xs(EARLY, level="pass").mean(axis=1).unstack("mark")[KINDS]
-print(f"After {EARLY} passes marked samples are easier than clean ones")
-for mark in after:
-    easier = after.index[after[mark] < 50]
-    said = f"from {100 * easier.min():g} % of all images on" if len(easier) else "at no share that was tried"
-    gap = [share for share in after.index if len(easier) and share > easier.min() and after[mark][share] >= 50]
-    print(f"  {mark}: {said}" + (f", but not at {', '.join(f'{100 * s:g} %' for s in gap)}" if gap else ""))
+from_chance = [verdicts.evidence(np.full(len(cell), 50.0), cell) for cell in auc.to_numpy()]
+clear = pd.Series([np.sign(c.difference) * (abs(c.difference) > c.half_width) for c in from_chance], index=auc.index)
+sides = {"by the means of the seeds": auc.mean(axis=1) < 50, "by 95 % intervals": clear < 0}
+print(f"Marked samples are easier than clean ones after {EARLY} passes, at these shares (%)")
+for way, easier in sides.items():
+    print(f"{way}")
+    for mark, found in easier.xs(EARLY, level="pass").groupby("mark", sort=False):
+        shares = [f"{100 * share:g}" for (_, share), is_easier in found.items() if is_easier]
+        print(f"  {mark}: {', '.join(shares) or 'none'}")
 worked = success.mean(axis=1) > 50
 harder = auc.mean(axis=1)[worked] > 50
 print(f"In {worked.sum()} of {len(worked)} cells the attack works;\n"
       f"in {harder.sum()} of these marked samples are still the harder ones.")  # fmt: skip
-from_chance = [verdicts.evidence(np.full(len(cell), 50.0), cell) for cell in auc.to_numpy()]
-clear = [np.sign(cell.difference) * (abs(cell.difference) > cell.half_width) for cell in from_chance]
-print(f"By 95 % intervals marked samples are harder in {clear.count(1)} cells,\n"
-      f"easier in {clear.count(-1)}, and {clear.count(0)} are undecided.")  # fmt: skip
+print(f"By 95 % intervals marked samples are harder in {sum(clear > 0)} cells,\n"
+      f"easier in {sum(clear < 0)}, and {sum(clear == 0)} are undecided.")  # fmt: skip
 
 # %% [markdown]
 # The cells of a mark and a share are the passes of the same three runs: they are no independent votes.
@@ -168,7 +169,7 @@ print(f"By 95 % intervals marked samples are harder in {clear.count(1)} cells,\n
 # %% tags=["hide-input", "full-width"]
 table = [
     {"mark": m, "marked (%)": 100 * s, "pass": t, "AUC (%)": verdicts.mean_interval(auc.loc[m, s, t].dropna()),
-     "attack works (%)": verdicts.mean_interval(success.loc[m, s, t].dropna())}
+     "test-2 (%)": verdicts.mean_interval(success.loc[m, s, t].dropna())}
     for m, s, t in auc.index if t in (1, 2, 4, 8)
 ]  # fmt: skip
 inner = pd.DataFrame(table).to_html(index=False, classes="sortable", border=0)
@@ -181,7 +182,8 @@ HTML(f"<details><summary>The cells after 1, 2, 4 and 8 passes, with 95 % interva
 # are marked. *Class quota*: ITLM with `balanced=True`, which drops the same fraction of every given class. *Low loss*:
 # after an early fit, drop the samples of *smallest* loss, once, and train anew; the first half of what
 # {cite:t}`li2021` do, who also hold down the losses of the easiest samples before, and unlearn them afterwards.
-# Marked images sit in one class: a quota can drop no more than its share of that class, and only that part of them.
+# All marked images carry one label. A quota drops the same small part of every label, so at most that many images with
+# the marked label: where more are marked, the others stay.
 
 # %% tags=["hide-input", "full-width"]
 PLACES = {("pixel", 0.005): 0.99, ("X", 0.02): 0.96, ("patch", 0.1): 0.8}
@@ -224,7 +226,8 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 # missing has not been run yet.*
 #
 # Read: on the near side ITLM drops nearly all marked samples, and the attack is gone. On the far side it keeps most of
-# them, and the attack stays. `balanced`, which protects rare classes, protects a backdoor that sits in one class, too.
+# them, and the attack stays. Low loss drops more of them there, but too few: the attack stays all the same. `balanced`,
+# which protects rare classes, protects a backdoor that sits in one class, too (clearly so at the first place).
 #
 # ## Colour images
 #
@@ -250,6 +253,10 @@ HTML(pd.DataFrame(rows).to_html(index=False, classes="sortable", border=0) if ro
 # *CIFAR-10, training on everything, in percent, one number a seed: the AUC of the loss after some passes, above 50 %
 # where marked samples are harder; and how many marked test images are sent to the target class. The seed draws the
 # mark's colour too.*
+#
+# Read: where few images are marked, a plain first layer learns no mark in these passes, and marked images stay the
+# harder ones. Where many are, it learns all marks but the single pixel, after some passes in which they are the harder
+# ones. With whitening filters the order turns round sooner, for some marks within the first pass.
 #
 # ## Before you trust it
 #

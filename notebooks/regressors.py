@@ -157,8 +157,9 @@ HTML(pd.DataFrame(rows).to_html(index=False, classes="sortable", border=0))
 # package, whose `ltsReg` is the usual implementation ("mcd": with its check for leverage); robpy is a Python package;
 # RLM is the robust linear model of statsmodels.*
 #
-# ITLM from a single start, least squares, has **no defence against leverage**: where the bad samples have moved their
-# features, least squares begins on their side, and every round keeps them. That is the paper's method as printed;
+# ITLM from a single start, least squares, has **hardly a defence against leverage**: of the shares drawn
+# below it survives only the smallest. Where more samples have moved their features, least squares begins on their side,
+# and every round keeps them. That is the paper's method as printed;
 # its assumption that features are clean excludes the case. Robust starts repair it.
 #
 # No convex method has a defence there either, nor has RANSAC with its default threshold.

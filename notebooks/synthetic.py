@@ -197,7 +197,7 @@ print(f"Slope over the last tenfold of n: {tail.after:.2f} ± {tail.half_width:.
 # %% [markdown]
 # *Large noise, full updates: the two curves are one when drawn against n/d. They flatten towards the closed form
 # (dotted) beyond a thousand samples for each feature; the oracle (dashed) goes on. So Figure 2(b) is right about the
-# end, but with 100 features it takes more than 10,000 samples to show it, at the settings we tried.*
+# end, but with 100 features it takes more than 10,000 samples to show it, at our settings.*
 #
 # We looked for settings where the curve is flat from the start. There are some, with half of the samples bad and their
 # outputs near 0; but there ITLM fails at small noise too, so that panel (a) is lost. The paper's own setting is not
@@ -268,7 +268,8 @@ plt.show()
 # *Median ratio to the oracle's error, full updates (lines) and gradient steps (dotted), 20 runs a point and 100 for
 # random. "mixture": the bad outputs are another plane's. "wavy link": $u + \sin(u)/2$. A mixture needs more clean
 # samples, since the other component is a rival that agrees with itself: 55 to 60 %. The paper's Section 6.1 calls
-# mixtures and random outputs similar; from there on they are, with fewer clean samples they are not.*
+# mixtures and random outputs similar. With small noise they are from there on; with fewer clean samples, or with large
+# noise, they are not.*
 #
 # ## Who is consistent, and when
 #

@@ -162,10 +162,11 @@ def clean(notebook: nbformat.NotebookNode) -> None:
             cell.metadata.pop("tags", None)
         if cell.cell_type == "code":  # a progress bar that has gone leaves its carriage returns behind
             cell.outputs = [o for o in cell.outputs if not (o.get("name") == "stderr" and "\r" in o.text)]
-            for first, second in zip(cell.outputs[-2::-1], cell.outputs[:0:-1], strict=True):  # from the end
+            for i in range(len(cell.outputs) - 1, 0, -1):
+                first, second = cell.outputs[i - 1 : i + 1]
                 if first.get("name") == second.get("name") == "stdout":  # what it had cut in two
                     first.text += second.text
-                    cell.outputs.remove(second)
+                    del cell.outputs[i]
     for number, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), 1):
         cell.execution_count = number
         for output in cell.outputs:
