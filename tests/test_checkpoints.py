@@ -104,7 +104,9 @@ def test_a_checkpoint_from_another_device_is_warned_about_and_the_fit_begins_ane
     file, arguments = tmp_path / "fit.pt", (LITTLE, *made_up(), kept_120(), FIVE_PASSES)
     stopped(file, *arguments[1:4])
     saved = torch.load(file, weights_only=True)
-    torch.save(saved | {"device": device, "generator": torch.zeros(16, dtype=torch.uint8)}, file)
+    torch.save(
+        saved | {"device": device, "identity": "kept otherwise", "generator": torch.zeros(16, dtype=torch.uint8)}, file
+    )
     with pytest.warns(UserWarning, match=f"saved on {device}, this fit is on cpu: it is ignored, and"):
         network = fit(*arguments, seed=7, checkpoint=file, loss=(count := Counted(0, None)))
     assert count.calls == 30 and same(network, fit(*arguments, seed=7)) and not file.exists()

@@ -163,3 +163,11 @@ def test_a_new_table_makes_the_scorecard_stale_and_no_other_page(house):
 def test_a_notebook_never_run_is_stale(house):
     (house / "notebooks" / "algorithm.ipynb").unlink()
     assert notebooks.stale(house / "notebooks" / "algorithm.py") == ["it has never been executed"]
+
+
+def test_what_a_progress_bar_cut_in_two_is_put_together_and_nothing_else():
+    lines = [nbformat.v4.new_output("stream", name="stdout", text=text) for text in ("a\n", "b\n", "a\n")]
+    figure = nbformat.v4.new_output("display_data", {"text/plain": "figure"})
+    cell = nbformat.v4.new_code_cell(outputs=[lines[0], figure, *lines[1:]])
+    notebooks.clean(nbformat.v4.new_notebook(cells=[cell]))
+    assert [output.get("text", "figure") for output in cell.outputs] == ["a\n", "figure", "b\na\n"]

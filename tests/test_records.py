@@ -103,6 +103,19 @@ def test_a_claim_is_filled_from_recorded_runs():
     assert row["verdict"] == "not run"
 
 
+def test_a_claim_is_judged_at_the_papers_scale_unless_another_has_more_seeds():
+    claim = {"item": "Table 1", "claim": "better", "paper_before": 60.0, "paper_after": 80.0, "unit": "%", "page": "x",
+             "experiment": "labels", "select": "dataset=mnist", "before": "itlm:test_accuracy@0",
+             "after": "itlm:test_accuracy@last", "paper_scale": "cpu", "sense": "", "seeds": 3}  # fmt: skip
+    found = {}
+    for at_papers in (0, 1, 3):
+        papers = [labels.Config(scale="paper", seed=seed).resolved() for seed in range(at_papers)]
+        runs, values = recorded(*runs_of(), *papers)
+        (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
+        found[at_papers] = row["n"], row["scale"], row["verdict"]
+    assert found[0] == found[1] == ("3", "cpu", "reproduced") and found[3] == ("3", "paper", "reproduced")
+
+
 @pytest.mark.parametrize(
     ("before", "after", "sense", "ours", "verdict"),
     [
