@@ -277,7 +277,7 @@ table_4()
 # %% [markdown]
 # *In percent, "paper | ours", one number a seed, in the same order in every column as the colours of the marks; a dash
 # for the paper: a pair of Figure 4, which Table 4 does not have. Each seed draws a mark of its own. Our network and the
-# number of images are smaller than the paper's, and so is accuracy. Pairs that are missing have not been run.*
+# number of images are smaller than the paper's, and so is accuracy.*
 #
 # The network with which we began is twice as wide, trained for half as long, and mostly learns the marks sooner (see
 # the study above). What it makes of the table:
@@ -337,7 +337,7 @@ ax.xaxis.get_major_locator().set_params(integer=True)
 plt.show()
 
 # %% [markdown]
-# *The same runs, round by round. Green: less than 5 % of the attack is left in the end; vermilion: more, one run among
+# *The same runs, round by round. Green: less than 5 % of the attack is left in the end; vermilion: more, two runs among
 # them in which the attack hardly took. That the first rounds drop some of the marked images is no guarantee. No network
 # is trained on the last selection.*
 
@@ -409,8 +409,7 @@ HTML(pd.DataFrame(cells).to_html(index=False, border=0, na_rep=""))
 # Read: with nothing stopped early ITLM repels none of these marks, as the paper says; nor does it with a class quota,
 # or with early rounds of half the length. Spectral signatures and activation clustering repel all of them: they look at
 # the network's features after a full fit, where marked images stand apart although they are learned by heart. But they
-# look for backdoors alone, spectral signatures must be told how many images are marked, and clustering drops many clean
-# ones.
+# look for backdoors alone, and spectral signatures must be told how many images are marked, and drop mostly clean ones.
 
 # %% tags=["hide-input"]
 claims = results("paper/claims")
