@@ -1,5 +1,7 @@
 """Recorded results, and the verdicts on the paper's claims."""
 
+import importlib
+import itertools
 import sys
 from dataclasses import asdict
 
@@ -8,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from itlm import labels, records, synthetic
+from itlm import labels, records, synthetic, verdicts
 from itlm.records import results
 from itlm.verdicts import Evidence, evidence, judge, mean_interval, verdict
 
@@ -221,6 +223,18 @@ def test_the_claims_quote_the_papers_tables():
         table, rows = results(f"paper/table{number}"), claims[claims.item == f"Table {number}"]
         assert (rows.paper_before.to_numpy() == table[before].to_numpy()).all()
         assert (rows.paper_after.to_numpy() == table[after].to_numpy()).all()
+
+
+def test_every_claim_says_where_to_look(monkeypatch):
+    tables, looked = records.everything(), []
+    monkeypatch.setattr(records, "series", lambda found, config, metric, at: looked.append(metric) or pd.Series([0.0]))
+    for claim in results("paper/claims").itertuples():
+        experiment = importlib.import_module(f"itlm.{claim.experiment}")
+        for side, select in itertools.product((claim.before, claim.after), claim.select.split("|")):
+            looked.clear()
+            number = verdicts._Number.read(side)
+            number.values((None, None), experiment, select.split())  # a field or a value that is none would raise
+            assert not set(looked) - set(tables[claim.experiment].metric), f"{claim.item}: {side} is never recorded"
 
 
 def test_results_travel_with_an_installed_package(tmp_path, monkeypatch):
