@@ -99,8 +99,9 @@ print(
 )
 
 # %% [markdown]
-# *The printed differences are paired by seed, and so narrower than the bars.* Here an $\alpha$ that is too high costs
-# nothing that these seeds show, although more wrong labels are kept; one that is too low costs right labels.
+# *The printed differences are paired by seed, and so narrower than the bars.* Read: from five points below the truth to
+# five above, these seeds show no difference. Farther off costs accuracy on either side: below, right labels are thrown
+# out; above, wrong ones are kept.
 
 # %% [markdown]
 # ## Rare classes
