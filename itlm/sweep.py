@@ -309,7 +309,7 @@ def _plan(grid, parts) -> int:
 
 
 def _collect(grid, parts) -> int:
-    with _claim(parts / f"{grid['experiment']}.lock", wait=True):  # two sweeps may end at the same time
+    with _claim(records.folder() / f".{grid['experiment']}.lock", wait=True):  # two sweeps may end at the same time
         added = records.collect(grid["experiment"], parts)
     print(f"{added} runs added to results/, {len(left(grid, parts))} left to run")
     runs = _recorded(grid["experiment"])
@@ -347,7 +347,7 @@ def _claim(path: Path, wait: bool = False) -> Iterator[bool]:
         except BlockingIOError:
             free = False
         except OSError as error:
-            error.filename = f"{path} (--parts must lie on a file system with file locks)"
+            error.filename = f"{path} (--parts and results/ must lie on a file system with file locks)"
             raise
         yield free
 

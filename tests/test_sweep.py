@@ -357,7 +357,7 @@ def test_a_run_that_fails_is_recorded_with_its_reason_and_stops_no_other(place, 
     before, seeds = texts(place / "results"), begun(monkeypatch)
     assert run_and_collect(path) == 1 and seeds == []  # it is not tried again
     assert texts(place / "results") == before
-    assert sorted(path.suffix for path in (place / "parts").iterdir()) == [".json"] * 3 + [".lock"]  # collect's
+    assert sorted(path.suffix for path in (place / "parts").iterdir()) == [".json"] * 3
 
 
 def test_an_interrupt_is_no_failure(place, monkeypatch):
@@ -391,12 +391,14 @@ def test_workers_side_by_side_run_everything_once(place, monkeypatch):
     assert len(list((place / "parts").glob("*.json"))) == 12
 
 
-def test_two_sweeps_that_end_together_collect_one_after_the_other(place):
+@pytest.mark.parametrize("parts", ["parts", "elsewhere"])
+def test_two_sweeps_that_end_together_collect_one_after_the_other(place, parts):
     path, end = write(place, {"seed": 0}), []
-    part(place / "parts", "m")
-    with open(place / "parts" / "labels.lock", "w") as other, ThreadPoolExecutor(1) as threads:
+    part(place / parts, "m")
+    with open(place / "results" / ".labels.lock", "w") as other, ThreadPoolExecutor(1) as threads:
         fcntl.flock(other, fcntl.LOCK_EX)
-        waiting = threads.submit(lambda: end.append(sweep.main([path, "--collect"])))
+        asked = [path, "--collect", "--parts", str(place / parts)]
+        waiting = threads.submit(lambda: end.append(sweep.main(asked)))
         time.sleep(0.2)
         assert not waiting.done() and not (place / "results" / "labels.csv").exists()
         fcntl.flock(other, fcntl.LOCK_UN)
@@ -540,7 +542,7 @@ def test_a_full_disk_loses_nothing_that_was_recorded(place, capsys, monkeypatch,
 def test_a_folder_without_file_locks_is_refused(place, capsys, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(37, "No locks available")))
     said = refused(capsys, write(place, {"seed": 0}))
-    assert "No locks available" in said and "--parts must lie on a file system with file locks" in said
+    assert "No locks available" in said and "--parts and results/ must lie on a file system with file locks" in said
 
 
 def lines(path, number, change):
