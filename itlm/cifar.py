@@ -199,9 +199,8 @@ def _schedule(c: Config, t: int) -> training.Schedule:
     rest |= {"weight_decay": c.weight_decay, "augment": c.augment, "half": c.half, "compiled": c.compiled}
     if c.method != "itlm" or (t >= c.early and c.equal == "steps"):
         return training.Schedule(epochs=c.epochs, **rest)
-    kept = c.n if t == 0 else n_kept(c.n, c.alpha)
-    epochs = c.early_epochs if t < c.early else c.epochs
-    return training.Schedule(steps=max(1, training.count_steps(epochs, kept, c.batch)), **rest)
+    kept, name = c.n if t == 0 else n_kept(c.n, c.alpha), "early_epochs" if t < c.early else "epochs"
+    return training.Schedule(steps=training.filled_steps(getattr(c, name), kept, c.batch, name), **rest)
 
 
 def fit(config: Config, given, kept, t: int, *, before=None, checkpoint=None, watch=None, seen=None) -> nn.Module:

@@ -192,11 +192,10 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
 def _schedule(c: Config, t: int, seen: int) -> training.Schedule:
     """How fit number t of a run goes, which sees so many samples."""
     rest = {"batch": c.batch, "lr": c.lr, "momentum": c.momentum}
-    if t < c.early and c.method == "itlm":
-        return training.Schedule(steps=max(1, training.count_steps(c.early_epochs, seen, c.batch)), **rest)
-    if c.equal == "epochs" and c.method == "itlm":
-        return training.Schedule(steps=max(1, training.count_steps(c.epochs, seen, c.batch)), **rest)
-    return training.Schedule(epochs=c.epochs, **rest)
+    if c.method != "itlm" or (t >= c.early and c.equal == "steps"):
+        return training.Schedule(epochs=c.epochs, **rest)
+    name = "early_epochs" if t < c.early else "epochs"
+    return training.Schedule(steps=training.filled_steps(getattr(c, name), seen, c.batch, name), **rest)
 
 
 def _unseen(c: Config, given: Task) -> torch.Tensor | None:

@@ -156,7 +156,11 @@ def expand(grid: dict) -> Iterator[Run]:
     experiment = _experiment(grid)
     for config in configurations(grid):
         key = records.key(grid["experiment"], experiment.RECIPE, config, experiment.digest(config))
-        yield Run(key, config, experiment.visits(config))
+        try:
+            visits = experiment.visits(config)
+        except ValueError as error:
+            raise GridError(f"{config.changed()}: {error}") from error
+        yield Run(key, config, visits)
 
 
 def left(grid: dict, parts: Path) -> list[Run]:

@@ -25,6 +25,7 @@ __all__ = [
     "Schedule",
     "batches",
     "count_steps",
+    "filled_steps",
     "steps_of",
     "fit",
     "Diverged",
@@ -110,21 +111,34 @@ def count_steps(epochs: float, n: int, batch: int) -> int:
     return math.floor(epochs * n / batch + 1e-9)
 
 
-def steps_of(schedule: Schedule, n: int) -> int:
-    """Count the steps of a fit, as `Schedule.n_steps` does, and refuse epochs that are too few for one.
+def filled_steps(epochs: float, n: int, batch: int, name: str = "epochs") -> int:
+    """Count steps as `count_steps` does, and refuse passes, named by their field, that do not fill a batch.
 
     Raises
     ------
     ValueError
-        If the passes asked for do not fill a batch: the fit would give its initial weights.
+        The fit would give its initial weights.
     """
-    n_steps = schedule.n_steps(n)
-    if n_steps == 0 and schedule.epochs:
+    steps = count_steps(epochs, n, batch)
+    if epochs and not steps:
         raise ValueError(
-            f"epochs={schedule.epochs} over n={n} samples do not fill a batch of {schedule.batch}: raise epochs or n, "
-            "or lower batch"
+            f"{name}={epochs} over n={n} samples do not fill a batch of {batch}: raise {name} or n, or lower batch"
         )
-    return n_steps
+    return steps
+
+
+def steps_of(schedule: Schedule, n: int) -> int:
+    """Count the steps of a fit, as `Schedule.n_steps` does, and refuse a schedule that would not move the weights.
+
+    Raises
+    ------
+    ValueError
+        If the passes asked for do not fill a batch, or the only step of a cycle has a learning rate of 0.
+    """
+    steps = schedule.steps if schedule.epochs is None else filled_steps(schedule.epochs, n, schedule.batch)
+    if steps == 1 and schedule.shape == "one_cycle":
+        raise ValueError("shape='one_cycle' begins at a learning rate of 0, and this fit has a single step: take more")
+    return steps
 
 
 AUGMENT = ("none", "mirror", "shift")

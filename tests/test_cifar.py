@@ -126,6 +126,11 @@ def test_passes_are_counted_without_rounding_errors():
     assert cifar.visits(config) == 870
 
 
+def test_early_passes_that_do_not_fill_a_batch_are_named():
+    with pytest.raises(ValueError, match=r"early_epochs=0.05 over n=200 samples do not fill a batch of 20: raise"):
+        next(rounds(small(early_epochs=0.05)))
+
+
 def test_at_most_five_thousand_samples_are_watched(monkeypatch):
     monkeypatch.setattr(cifar, "WATCHED", 150)
     seen, outputs = [], training.outputs

@@ -227,6 +227,11 @@ def test_what_a_way_of_choosing_cannot_go_with_is_named(changes):
         small(choose="noisy_validation", **changes)
 
 
+def test_early_passes_that_do_not_fill_a_batch_are_named():
+    with pytest.raises(ValueError, match=r"early_epochs=0.15 over n=100 samples do not fill a batch of 20: raise"):
+        labels.visits(small(alpha=0.5, early=2, early_epochs=0.15))
+
+
 def test_a_yardstick_is_fitted_in_full_however_short_the_early_fits():
     short = {"method": "oracle", "epochs": 4}
     assert labels.visits(small(early=2, **short)) == labels.visits(small(**short)) == 800

@@ -50,6 +50,11 @@ def test_blocks_follow_each_other_and_know_better_than_what_is_fixed():
     ]
 
 
+def test_a_configuration_that_could_not_take_a_step_is_named():
+    with pytest.raises(sweep.GridError, match="{.*'early': 1.*}: early_epochs=0.1 over n=120 samples do not fill"):
+        list(expand(grid({"early": 1, "early_epochs": 0.1}, **SMALL)))
+
+
 def test_whole_numbers_may_be_given_by_their_ends():
     assert [c.seed for c in configurations(grid({"seed": "3..5", "clean": 0.7}))] == [3, 4, 5]
     with pytest.raises(sweep.GridError, match="seed has no values"):

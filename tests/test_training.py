@@ -333,6 +333,7 @@ def test_fewer_kept_samples_than_a_batch_are_named(digits):
             {"schedule": Schedule(epochs=0.5, batch=101)},
             "epochs=0.5 over n=200 samples do not fill a batch of 101: raise epochs or n, or lower batch",
         ),
+        ({"schedule": Schedule(steps=1, batch=20, shape="one_cycle")}, "shape='one_cycle' .* has a single step"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
