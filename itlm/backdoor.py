@@ -132,8 +132,16 @@ def task(config: Config) -> Task:
     chosen = corruption.stratified_subset(images.train_y, c.n, random)
     before, labels = images.train_x[chosen], images.train_y[chosen]
     mark = corruption.draw_mark(c.mark, before.shape[1:], np.random.default_rng([c.seed, 1]))
+    n_marked, eligible = (
+        round(c.share * c.n),
+        int((labels != c.class_b if c.class_a is None else labels == c.class_a).sum()),
+    )
+    if n_marked > eligible:
+        raise ValueError(
+            f"share={c.share} of n={c.n} marks {n_marked} images, and class_a={c.class_a} has {eligible}: lower share"
+        )
     planted = corruption.backdoor(
-        before, labels, mark, round(c.share * c.n), c.class_b, np.random.default_rng([c.seed, 2]), source=c.class_a
+        before, labels, mark, n_marked, c.class_b, np.random.default_rng([c.seed, 2]), source=c.class_a
     )
     others = images.test_y != c.class_b
     attacked = others if c.class_a is None else images.test_y == c.class_a
@@ -225,7 +233,7 @@ def watched(network: nn.Module, given: Task, config: Config) -> dict[str, float]
         ``accuracy_clean`` and ``accuracy_bad``, the percentage of the training samples whose *given* label is
         predicted; ``loss_auc``, the chance, in percent, that a marked sample has the larger loss than a clean one;
         ``attack_pass``, the percentage of marked test images that are sent to the target class. Of at most 2,000 clean
-        and 2,000 marked samples, every k-th.
+        and 2,000 marked samples, evenly spread over the order they come in.
     """
     clean, bad = np.flatnonzero(~given.is_bad), np.flatnonzero(given.is_bad)
     some = np.concatenate([side[:: -(-len(side) // WATCHED) or 1] for side in (clean, bad)])

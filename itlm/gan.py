@@ -189,6 +189,8 @@ class Config(Checked):
             raise ValueError(f"reinitialise=False needs score_at=1, got {self.score_at}: the fit goes on from its end")
         if self.trace and self.method != "itlm":
             raise ValueError(f"trace=True needs method='itlm', got {self.method!r}")
+        if self.trace and (self.epochs or 1) < 1:
+            raise ValueError(f"trace=True needs epochs of at least 1, got {self.epochs}: it looks after every pass")
 
     def resolved(self) -> "Config":
         """Return the same run with nothing left to the scale or the pair."""

@@ -85,7 +85,7 @@ def draw(
         if held_out > len(others):
             raise ValueError(
                 f"n={n} leaves {len(others)} of the {len(images.train_y)} training images, fewer than the {held_out} "
-                "that are held out: lower n"
+                f"that are held out: {'lower n' if held_out < len(images.train_y) else 'take another dataset'}"
             )
         others = others[
             corruption.stratified_subset(images.train_y[others], held_out, np.random.default_rng([seed, 1]))

@@ -153,7 +153,7 @@ def selection(kept, losses, is_bad) -> dict[str, float]:
     kept : array of bool, shape (n,)
         The samples kept.
     losses : array of float, shape (n,)
-        What they were ranked by.
+        What they were ranked by; infinity is the largest.
     is_bad : array of bool, shape (n,)
         The truth.
 
@@ -167,11 +167,11 @@ def selection(kept, losses, is_bad) -> dict[str, float]:
     import numpy as np
     from sklearn.metrics import roc_auc_score
 
-    clean = ~is_bad
+    clean, finite = ~is_bad, np.minimum(losses, np.finfo(np.float64).max)
     return {
         "precision": 100 * float(clean[kept].mean()),
         "recall": 100 * float((kept & clean).sum() / clean.sum()) if clean.any() else np.nan,
-        "auc": 100 * float(roc_auc_score(is_bad, losses)) if is_bad.any() and clean.any() else np.nan,
+        "auc": 100 * float(roc_auc_score(is_bad, finite)) if is_bad.any() and clean.any() else np.nan,
     }
 
 

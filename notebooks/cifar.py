@@ -30,7 +30,7 @@
 scale: str = "demo"  # "demo": digits, offline; "cpu": half of CIFAR-10, a small network; "paper": for a GPU
 dataset: str | None = None  # "cifar10", "mnist5k" (digits, framed and in colour), or None: as the scale has it
 noise: str = "systematic"  # kind of errors: "systematic" (class a becomes a + 1) or "random"
-clean: float = 0.6  # fraction of right labels (alpha* in the paper), in [0, 1]
+clean: float = 0.6  # fraction of right labels (alpha* in the paper), in (0, 1]
 alpha: float | None = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
 method: str = "itlm"  # "itlm", "baseline", "oracle", "centroid", "gce", "self_paced", "co_teaching", "confident"
 network: str | None = None  # "small", or "wide" for a WideResNet of 16 layers; None: as the scale has it
@@ -110,7 +110,7 @@ shown[["test_accuracy", "precision", "recall", "visits"]].round(1)
 # %% tags=["hide-input"]
 fig, ax = plt.subplots()
 table = ran[this.method]
-ax.plot(table.index, table.test_accuracy, "o-", color=ITLM, label=f"{'ITLM' if this.method == 'itlm' else this.method}")
+ax.plot(table.index, table.test_accuracy, "o-", color=ITLM, label="ITLM" if this.method == "itlm" else this.method)
 ax.plot(table.index, table.precision, "s-", color=CLEAN, label="precision")
 for name, colour in (("baseline", BASELINE), ("oracle", ORACLE)):
     level = ran[name].test_accuracy.iloc[-1]

@@ -98,7 +98,8 @@ plt.show()
 # The same 32 latent vectors in every round. Round 0 has seen everything.
 
 # %% tags=["hide-input"]
-shown = {("baseline: trained on everything" if t == 0 else f"round {t}"): t for t in (0, 1, 3, 5) if t < len(history)}
+first = "baseline: trained on everything" if this.method == "itlm" else this.method
+shown = {(first if t == 0 else f"round {t}"): t for t in (0, 1, 3, 5) if t < len(history)}
 figures.mosaics({title: gan.images(history[t][0].theta, gan.latents()) for title, t in shown.items()})
 
 # %% [markdown]

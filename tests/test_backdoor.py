@@ -184,7 +184,7 @@ def test_a_bad_field_is_named(fields, message):
 
 
 def test_more_marks_than_images_of_the_class_are_refused():
-    with pytest.raises(ValueError, match="n_marked must be in 0..30, the images of class 1, got 60"):
+    with pytest.raises(ValueError, match="share=0.2 of n=300 marks 60 images, and class_a=1 has 30: lower share"):
         task(small(share=0.2))
 
 

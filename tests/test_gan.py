@@ -199,6 +199,7 @@ def test_latents_are_the_same_at_every_call():
         ({"normalisation": "none", "statistics": "running"}, "needs normalisation='batch'"),
         ({"reinitialise": False, "score_at": 0.5}, "reinitialise=False needs score_at=1"),
         ({"trace": True, "method": "oracle"}, "trace=True needs method='itlm'"),
+        ({"trace": True, "epochs": 0.5}, "trace=True needs epochs of at least 1, got 0.5"),
         ({"size": 40}, "size must be one of 28, 32, 64 or None, got 40"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from itlm import data, labels, n_kept, networks, noisy, training, trim
+from itlm import data, labels, n_kept, networks, noisy, records, training, trim
 from itlm.labels import Config, measure, rounds, run, task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -323,6 +323,12 @@ def test_a_round_is_measured_against_the_truth():
     pairs = step.losses.numpy()[given.is_bad][:, None] > step.losses.numpy()[~given.is_bad]
     assert found["auc"] == pytest.approx(100 * pairs.mean(), abs=0.01)
     assert found["classes_kept"] == len(given.y[step.kept].unique())
+
+
+def test_an_infinite_loss_is_the_largest():
+    losses, is_bad = np.array([0.5, np.inf, 1.0, 2.0], np.float32), np.array([False, True, False, True])
+    found = records.selection(losses < 2, losses, is_bad)
+    assert (found["auc"], found["precision"], found["recall"]) == (100, 100, 100)
 
 
 def test_without_errors_there_is_nothing_to_rank():
