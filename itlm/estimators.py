@@ -38,19 +38,19 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .config import whole
-from .squares import (
-    _check_numbers,
-    _kept_mass,
-    _least_squares,
-    _minimum_norm,
-    _Normal,
-    _residuals,
-    _Rows,
-    _search,
-    _total,
+from ._rows import (
+    NormalEquations,
+    Rows,
+    check_numbers,
+    in_place,
+    least_squares,
+    minimum_norm,
+    residuals,
+    weight_sum,
 )
-from .trimming import _as_losses, _shares, iterate, n_kept
+from .config import whole
+from .squares import search
+from .trimming import _as_losses, _kept_mass, _shares, iterate, n_kept
 
 __all__ = ["TrimmedRegressor", "TrimmedEstimator"]  # the order of the API page
 
@@ -178,7 +178,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         counted, weights = _check_weights(sample_weight, X)
         if counted is not None:
             X, y = X[counted], y[counted]
-        n, p = len(y) if weights is None else _total(weights), X.shape[1] + bool(self.fit_intercept)
+        n, p = len(y) if weights is None else weight_sum(weights), X.shape[1] + bool(self.fit_intercept)
         if isinstance(self.support_fraction, str) and self.support_fraction == "breakdown":
             h = min(n, (n + p + 1) // 2)
         else:
@@ -190,10 +190,10 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
                 "a larger support_fraction" + ("" if weights is None else " (sample_weight counts samples)"),
                 stacklevel=2,
             )
-        _check_numbers(X, y)
-        rows = _Rows(X, y, weights, h, bool(self.fit_intercept))
+        check_numbers(X, y)
+        rows = Rows(X, y, weights, h, bool(self.fit_intercept))
         random_state = check_random_state(self.random_state).randint(2**31 - 1)
-        found = _search(rows, self.n_starts, self.max_iter, random_state)
+        found = search(rows, self.n_starts, self.max_iter, random_state)
         if not found.converged:
             warnings.warn(
                 f"no fixed point after max_iter={self.max_iter} steps; raise it", ConvergenceWarning, stacklevel=2
@@ -205,16 +205,16 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
             raw, scale = found.coef, np.sqrt(found.objective / h) / _raw_shrinkage(h, n, p)
         theta, inliers = raw, found.kept
         self.raw_coef_, self.raw_intercept_ = self._split(rows.as_given(raw))
-        self.raw_inlier_mask_, self.raw_scale_ = _in_place(inliers, counted), float(scale)
+        self.raw_inlier_mask_, self.raw_scale_ = in_place(inliers, counted), float(scale)
         if self.reweight and plane is not None:
             inliers = _on(rows, plane)
         elif self.reweight:
-            inliers = _residuals(rows, raw) <= _CUT * scale
+            inliers = residuals(rows, raw) <= _CUT * scale
             theta = _fit(rows, inliers)
             mass = inliers if weights is None else weights * inliers
-            scale = np.sqrt(mass @ _residuals(rows, theta) ** 2 / mass.sum()) / _final_shrinkage(h, n, p)
+            scale = np.sqrt(mass @ residuals(rows, theta) ** 2 / mass.sum()) / _final_shrinkage(h, n, p)
         self.coef_, self.intercept_ = self._split(rows.as_given(theta))
-        self.inlier_mask_, self.scale_ = _in_place(inliers, counted), float(scale)
+        self.inlier_mask_, self.scale_ = in_place(inliers, counted), float(scale)
         self.objective_, self.objective_path_, self.n_iter_ = found.objective, np.array(found.path), found.n_iter
         return self
 
@@ -378,7 +378,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(f"sample_weight cannot be used: {name} takes none; leave it out, or repeat samples")
         if counted is not None:
             X, y = _safe_indexing(X, np.flatnonzero(counted)), y[counted]
-        _n_kept(len(y) if weights is None else _total(weights), self.support_fraction)
+        _n_kept(len(y) if weights is None else weight_sum(weights), self.support_fraction)
         seed = None if self.random_state is None else check_random_state(self.random_state).randint(2**31 - 1)
 
         def refit(mass):
@@ -434,7 +434,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
                 f"{self.support_fraction}",
                 stacklevel=2,
             )
-        self.inlier_mask_ = _in_place(kept, counted)
+        self.inlier_mask_ = in_place(kept, counted)
         self.objective_, self.objective_path_, self.n_iter_ = path[-1], np.array(path), len(path)
         if classifier:
             self.classes_ = self.estimator_.classes_
@@ -582,7 +582,7 @@ def _rounds(losses, update, model, fraction, rounds, weights, groups) -> Iterato
 
 def _trim_mass(losses, weights, fraction, groups) -> np.ndarray:
     """`trim` by weighted mass: how much of each sample is kept, (n,)."""
-    losses, total = _as_losses(losses), _total(weights)
+    losses, total = _as_losses(losses), weight_sum(weights)
     h = _n_kept(total, fraction)
     if groups is None:
         return _kept_mass(losses, weights, h)
@@ -602,8 +602,8 @@ def _trim_mass(losses, weights, fraction, groups) -> np.ndarray:
 def _fit(rows, chosen) -> np.ndarray:
     """Least squares on the chosen samples."""
     if rows.weights is not None:
-        return _least_squares(rows.at(chosen), rows.y[chosen], rows.weights[chosen], rows.ones)
-    normal = _Normal(rows)
+        return least_squares(rows.at(chosen), rows.y[chosen], rows.weights[chosen], rows.ones)
+    normal = NormalEquations(rows)
     normal.set_to(chosen)
     return normal.solve(chosen)
 
@@ -616,9 +616,9 @@ def _plane(rows, found):
     theta = _fit(rows, np.ones(rows.n, bool))
     if _on(rows, theta).all():
         return theta
-    theta = _minimum_norm(rows.at(kept), rows.y[kept], rows.ones)
+    theta = minimum_norm(rows.at(kept), rows.y[kept], rows.ones)
     on = _on(rows, theta)
-    return _minimum_norm(rows.at(on), rows.y[on], rows.ones) if on[kept].all() else None
+    return minimum_norm(rows.at(on), rows.y[on], rows.ones) if on[kept].all() else None
 
 
 def _on(rows, theta) -> np.ndarray:
@@ -690,12 +690,3 @@ def _check_weights(sample_weight, X):
     counted = weights > 0
     weights = weights[counted]
     return None if counted.all() else counted, None if (weights == 1).all() else weights
-
-
-def _in_place(mask, counted):
-    """A mask over the counted samples as one over all."""
-    if counted is None:
-        return mask
-    full = np.zeros(len(counted), bool)
-    full[counted] = mask
-    return full

@@ -306,6 +306,24 @@ def _smallest(losses, k: int):
     return kept
 
 
+def _kept_mass(r, weights, h) -> np.ndarray:
+    """How much of each sample is kept: (n,), summing to h, that of the smallest residuals."""
+    if h == 0:
+        return np.zeros_like(weights)
+    if weights.min() == 1 == weights.max() and h == int(h):
+        return _smallest(r, int(h)).astype(float)
+    order = np.argsort(r, kind="stable")
+    before = np.cumsum(weights[order]) - weights[order]
+    mass = np.empty_like(weights)
+    mass[order] = np.clip(h - before, 0, weights[order])
+    if (infinite := r == np.inf).any() and mass[infinite].any():
+        raise ValueError(
+            f"losses has {np.count_nonzero(infinite)} infinite values of {len(r)}, so that keeping a weight of {h:g} "
+            f"of {weights.sum():g} would keep some of them; lower alpha, or make the loss finite"
+        )
+    return mass
+
+
 def _group(groups, losses):
     """Sample indices in the order of their groups, and the groups' sizes."""
     if not (_is_tensor(groups) and _is_tensor(losses)):
