@@ -19,13 +19,10 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pandas as pd
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 from bench_sweep import checkout  # noqa: E402
-
-from itlm import records  # noqa: E402
+from runs import assert_same_but_for_times, finished  # noqa: E402
 
 GRID = {
     "experiment": "labels",
@@ -35,28 +32,6 @@ GRID = {
 MAKE = ["make", "-o", ".venv/.all", "sweep", "GRID=grid"]
 WORKER = f"{sys.executable} -m itlm.sweep sweeps/grid.yaml"
 WORKERS = ["sh", "-c", f"{WORKER} & {WORKER} & wait; {WORKER} --collect"]
-
-
-def tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs and the values that a sweep of labels has recorded."""
-    return tuple(pd.read_csv(folder / f"labels{end}.csv", dtype={"key": str}) for end in (".runs", ""))
-
-
-def assert_same_but_for_times(ours: Path, theirs: Path, runs: int) -> None:
-    """Two folders of tables tell of the same finished runs, each once."""
-    for found, expected in zip(tables(ours), tables(theirs), strict=True):
-        times = found.columns.intersection(["seconds", "utc"])
-        pd.testing.assert_frame_equal(found.drop(columns=times), expected.drop(columns=times))
-    assert (ours / "labels.csv").read_bytes() == (theirs / "labels.csv").read_bytes()
-    found = tables(ours)[0]
-    assert len(found) == found.key.nunique() == runs and (found.status == "ok").all()
-    assert sorted(path.name for path in ours.iterdir()) == sorted(path.name for path in theirs.iterdir())
-
-
-def finished(parts: Path) -> dict[str, tuple]:
-    """The part files, each as it was written: one that is written again differs."""
-    paths = sorted(parts.glob("*.json"))
-    return {records.read_part(p).key: (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in paths}
 
 
 def processes(folder: Path) -> dict[int, str]:

@@ -1,155 +1,149 @@
-"""Recorded results, and the verdicts on the paper's claims."""
+"""Recorded runs: what they are called, how they are merged, how they are found again."""
 
-import importlib
-import itertools
+import os
 import sys
-from dataclasses import asdict
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from runs import part, recorded, runs_of, tables, texts
 
-from itlm import labels, records, synthetic, verdicts
+from itlm import config as checked
+from itlm import labels, records
 from itlm.records import results
-from itlm.verdicts import Evidence, evidence, judge, mean_interval, verdict
+
+# keys
 
 
-def test_the_interval_is_the_paired_t_interval():
-    random = np.random.default_rng(0)
-    before, after = random.random(7), random.random(7) + 0.3
-    found = evidence(before, after)
-    low, high = stats.ttest_rel(after, before).confidence_interval(0.95)
-    assert np.allclose([found.difference - found.half_width, found.difference + found.half_width], [low, high])
-    assert found.n == 7
+def key(config, recipe=1, digest="ab" * 32, experiment="labels"):
+    found = records.key(experiment, recipe, config.resolved(), digest)
+    assert found == records.begin(experiment, recipe, config.resolved(), digest).key
+    return found
 
 
-def test_one_seed_has_no_interval():
-    one = evidence([1.0], [2.0])
-    assert one.half_width == np.inf and str(one) == "+1.0"
-    assert str(Evidence(5.0, 3.0, -2.0, 0.54, 3)) == "-2.0 ± 0.5"
+@dataclass(frozen=True, kw_only=True)
+class Later(labels.Config):
+    """The experiment's fields, one day."""
+
+    mirrored: bool = checked.parameter(False, checked.flag())
+    width: int = checked.parameter(20, checked.whole(1))
 
 
-def test_a_mean_is_written_with_its_interval_where_there_is_one():
-    half = stats.t.ppf(0.975, 2) / np.sqrt(3)
-    assert [mean_interval(v) for v in ([1.0, 2.0, 3.0], [4.0], [])] == [f"2.0 ± {half:.1f}", "4.0", "not run"]
+def test_a_new_field_keeps_old_keys():
+    for fields in ({}, {"seed": 3, "method": "oracle"}, {"clean": 0.7}):
+        assert key(labels.Config(**fields)) == key(Later(**fields))
+    assert key(Later(width=21)) != key(Later())
 
 
-@pytest.mark.parametrize("sides", [([1.0], [1.0, 2.0]), ([], [])])
-def test_unpaired_sides_are_refused(sides):
-    with pytest.raises(ValueError, match="one value a seed"):
-        evidence(*sides)
+def test_a_key_names_the_run_and_stays_what_it_is():
+    assert key(labels.Config()) == "a9990fccbfce"
 
 
-def found(before, after, half):
-    return Evidence(before, after, after - before, half, 5)
+def test_everything_that_changes_a_run_changes_its_key():
+    configs = [labels.Config(**fields) for fields in ({}, {"seed": 1}, {"alpha": 0.5}, {"n": 200}, {"balanced": True})]
+    keys = [key(config) for config in configs]
+    keys += [key(configs[0], recipe=2), key(configs[0], digest="cd" * 32), key(configs[0], experiment="gan")]
+    assert len(set(keys)) == len(keys)
+    assert all(len(k) == 12 and int(k, 16) >= 0 for k in keys)
 
 
-@pytest.mark.parametrize(
-    ("evidence", "paper", "size", "expected"),
-    [
-        (None, (60, 80), True, "not run"),
-        (found(61, 79, 3), (60, 80), True, "reproduced"),
-        (found(61, 79, 3), (60, 80), False, "direction"),
-        (found(61, 77, 3), (60, 80), True, "direction"),
-        (found(50, 80, 3), (60, 80), True, "direction"),
-        (found(61, 62, 3), (60, 80), True, "undecided"),
-        (found(61, 50, 3), (60, 80), True, "not reproduced"),
-        (found(96, 1, 3), (97.5, 0.1), True, "reproduced"),
-        (found(95, 99, 3), (97.5, 0.1), True, "not reproduced"),
-        (found(61, 99, np.inf), (60, 80), True, "undecided"),
-    ],
-)
-def test_the_rule_of_the_verdicts(evidence, paper, size, expected):
-    assert verdict(evidence, *paper, paper_size=size) == expected
+def test_what_the_scale_fills_in_makes_no_other_run():
+    assert key(labels.Config()) == key(labels.Config(n=3000, alpha=0.55, dataset="mnist5k"))
 
 
-def test_a_figure_without_numbers_says_whether_it_rises_or_falls():
-    none = float("nan")
-    falling = found(61, 50, 3)
-    assert verdict(falling, none, none, paper_size=True, sense="falls") == "direction"
-    assert verdict(falling, none, none, paper_size=True) == "not reproduced"
-    assert verdict(falling, 60, 59, paper_size=True, sense="rises") == "not reproduced"  # what is claimed, not printed
-    for empty in ("", none):  # as a table's empty cell is read
-        assert verdict(falling, 60, 59, paper_size=True, sense=empty) == "direction"
-        assert verdict(falling, 59, 60, paper_size=True, sense=empty) == "not reproduced"
+# collecting
 
 
-def recorded(*configs):
-    """Tables as a sweep leaves them: in round r, seed s, the accuracy is 60 + 10 r + s."""
-    runs = pd.DataFrame([{"key": f"k{i}", **asdict(c), "recipe": 1, "status": "ok"} for i, c in enumerate(configs)])
-    values = pd.DataFrame(
-        [(f"k{i}", r, "test_accuracy", 60.0 + 10 * r + c.seed) for i, c in enumerate(configs) for r in range(3)],
-        columns=["key", "round", "metric", "value"],
-    )
-    return runs, values
+def test_parts_are_merged_and_sorted_whatever_their_order(tmp_path):
+    parts, into, other = (tmp_path / name for name in ("parts", "into", "other"))
+    into.mkdir(), other.mkdir()
+    for seed in (10, 0, 2):
+        part(parts, "m", seed)
+    part(parts, "x", 5, experiment="gan")
+    assert records.collect("labels", parts, into) == 3
+    runs, values = tables(into)
+    assert runs.seed.tolist() == [0, 10, 2]  # as text, like every field
+    assert sorted(runs.key) == sorted(values.key) == values.key.tolist()
+    assert list(values.columns) == ["key", "round", "metric", "value"]
+    assert {"status", "seconds", "threads", "device", "source", "dirty", "data", "utc"} <= set(runs.columns)
+    one_at_a_time = tmp_path / "one"
+    for path in sorted(parts.glob("*.json"), reverse=True):
+        one_at_a_time.mkdir(exist_ok=True)
+        (one_at_a_time / path.name).write_bytes(path.read_bytes())
+        records.collect("labels", one_at_a_time, other)
+    assert texts(other) == texts(into)
 
 
-def runs_of(**fields):
-    return [labels.Config(scale="cpu", seed=seed, **fields).resolved() for seed in range(3)]
+def test_collecting_twice_changes_nothing(tmp_path):
+    part(tmp_path / "parts", "m", values=(1 / 3, np.nan, 1e-9, 100.0))
+    assert records.collect("labels", tmp_path / "parts", tmp_path) == 1
+    before = texts(tmp_path)
+    assert b"nan" not in before[1] and before[1].count(b"\n") == 4
+    assert records.collect("labels", tmp_path / "parts", tmp_path) == 0
+    part(tmp_path / "parts", "m", seed=1)
+    assert records.collect("labels", tmp_path / "parts", tmp_path) == 1
+    assert set(before[1].splitlines()) < set(texts(tmp_path)[1].splitlines())
+    assert set(before[0].splitlines()) < set(texts(tmp_path)[0].splitlines())
 
 
-def test_a_claim_is_filled_from_recorded_runs():
-    claim = {"item": "Table 1", "claim": "better", "paper_before": 60.0, "paper_after": 80.0, "unit": "%", "page": "x",
-             "experiment": "labels", "select": "dataset=mnist noise=random clean=0.6",
-             "before": "itlm:test_accuracy@0", "after": "itlm:test_accuracy@last", "paper_scale": "cpu",
-             "sense": "", "seeds": 3}  # fmt: skip
-    other = runs_of(noise="random", bounded=False) + runs_of(noise="random", clean=0.7) + runs_of()
-    runs, values = recorded(*runs_of(noise="random"), *other)
-    (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
-    assert row["ours"] == "61.0 → 81.0 (+20.0 ± 0.0)"
-    assert (row["n"], row["scale"], row["verdict"]) == ("3", "cpu", "reproduced")
-    (row,) = judge(pd.DataFrame([claim | {"seeds": 5}]), {"labels": values, "labels.runs": runs}).to_dict("records")
-    assert row["n"] == "3 of 5"
-    (row,) = judge(pd.DataFrame([claim]), {}).to_dict("records")
-    assert row["verdict"] == "not run"
+def test_what_is_recorded_is_left_as_it_is_unless_it_had_failed(tmp_path):
+    part(tmp_path / "parts", "m", seed=0, values=(1.0,))
+    part(tmp_path / "parts", "m", seed=1, values=(), status="Diverged: the loss is nan")
+    records.collect("labels", tmp_path / "parts", tmp_path)
+    runs, values = tables(tmp_path)
+    assert runs.status.tolist() == ["ok", "failed"] and runs.reason[1] == "Diverged: the loss is nan"
+    assert len(values) == 1
+    for seed in (0, 1):
+        part(tmp_path / "parts", "m", seed, values=(2.0,))
+    assert records.collect("labels", tmp_path / "parts", tmp_path) == 1
+    runs, values = tables(tmp_path)
+    assert runs.status.tolist() == ["ok", "ok"] and sorted(values.value) == [1, 2]
 
 
-def test_a_claim_is_judged_at_the_papers_scale_unless_another_has_more_seeds():
-    claim = {"item": "Table 1", "claim": "better", "paper_before": 60.0, "paper_after": 80.0, "unit": "%", "page": "x",
-             "experiment": "labels", "select": "dataset=mnist", "before": "itlm:test_accuracy@0",
-             "after": "itlm:test_accuracy@last", "paper_scale": "cpu", "sense": "", "seeds": 3}  # fmt: skip
-    found = {}
-    for at_papers in (0, 1, 3):
-        papers = [labels.Config(scale="paper", seed=seed).resolved() for seed in range(at_papers)]
-        runs, values = recorded(*runs_of(), *papers)
-        (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
-        found[at_papers] = row["n"], row["scale"], row["verdict"]
-    assert found[0] == found[1] == ("3", "cpu", "reproduced") and found[3] == ("3", "paper", "reproduced")
+def test_a_failure_may_come_first(tmp_path):
+    part(tmp_path / "parts", "m", seed=1, values=(), status="Diverged: the loss is nan")
+    records.collect("labels", tmp_path / "parts", tmp_path)
+    assert len(tables(tmp_path)[0]) == 1 and len(tables(tmp_path)[1]) == 0
+    part(tmp_path / "parts", "m", seed=0, values=(1 / 3,))
+    records.collect("labels", tmp_path / "parts", tmp_path)
+    assert tables(tmp_path)[1].value.tolist() == [0.33333333]
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "sense", "ours", "verdict"),
-    [
-        ("itlm:test_accuracy@0", "itlm:test_accuracy@1", "rises", "61.0 → 71.0 (+10.0 ± 0.0)", "direction"),
-        ("itlm:test_accuracy@0", "itlm:test_accuracy@1+2.5", "rises", "61.0 → 71.0 + 2.5 (+12.5 ± 0.0)", "direction"),
-        ("2*itlm:test_accuracy@0", "itlm:test_accuracy@1", "falls", "2 × 61.0 → 71.0 (-51.0 ± 0.7)", "direction"),
-        ("5", "itlm:test_accuracy@1", "falls", "5.0 → 71.0 (+66.0 ± 0.7)", "not reproduced"),
-    ],
-)
-def test_a_claim_may_have_a_factor_a_margin_or_a_constant_and_pool_settings(before, after, sense, ours, verdict):
-    claim = {"item": "x", "claim": "y", "paper_before": np.nan, "paper_after": np.nan, "unit": "%", "page": "x",
-             "experiment": "labels", "select": "clean=0.6|clean=0.7", "before": before, "after": after,
-             "paper_scale": "cpu", "sense": sense, "seeds": 6}  # fmt: skip
-    runs, values = recorded(*runs_of(clean=0.6), *runs_of(clean=0.7), *runs_of(clean=0.8))
-    (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
-    spread = stats.t.ppf(0.975, 5) * np.std([0, 1, 2, 0, 1, 2], ddof=1) / np.sqrt(6)
-    assert row["ours"] == ours.replace("± 0.7", f"± {spread:.1f}")
-    assert (row["n"], row["verdict"]) == ("6", verdict)
+@pytest.mark.parametrize("name", ["012345678901", "123456789e12", "000000000000"])
+def test_a_key_that_looks_like_a_number_stays_a_key(tmp_path, name):
+    part(tmp_path / "parts", "m", key=name)
+    assert records.collect("labels", tmp_path / "parts", tmp_path) == 1
+    before = texts(tmp_path)
+    assert records.collect("labels", tmp_path / "parts", tmp_path) == 0
+    part(tmp_path / "parts", "m", seed=7, key="fedcba987654")
+    records.collect("labels", tmp_path / "parts", tmp_path)
+    assert sorted(tables(tmp_path)[0].key) == [name, "fedcba987654"] == sorted(tables(tmp_path)[1].key)
+    assert set(before[1].splitlines()) < set(texts(tmp_path)[1].splitlines())
 
 
-def test_a_claim_about_simulated_data_may_set_each_side_apart():
-    claim = {"item": "Figure 2(a)", "claim": "falls with n", "paper_before": np.nan, "paper_after": np.nan,
-             "unit": np.nan, "page": "x", "experiment": "synthetic", "select": "sigma=0.01",
-             "before": "error_full@0 n=600", "after": "error_full@0 n=900",
-             "paper_scale": "simulated", "sense": "falls", "seeds": 3}  # fmt: skip
-    configs = [synthetic.Config(sigma=0.01, n=n, seed=seed).resolved() for n in (600, 900) for seed in range(3)]
-    runs, _ = recorded(*configs)
-    rows = [(f"k{i}", 0, "error_full", 6 / c.n + 1e-5 * c.seed) for i, c in enumerate(configs)]
-    values = pd.DataFrame(rows, columns=["key", "round", "metric", "value"])
-    (row,) = judge(pd.DataFrame([claim]), {"synthetic": values, "synthetic.runs": runs}).to_dict("records")
-    assert row["ours"].startswith("0.01 → 0.00668 (-0.00333 ± ")
-    assert (row["n"], row["scale"], row["verdict"], row["paper"]) == ("3", "simulated", "direction", "")
+def test_a_field_added_later_changes_no_recorded_row_but_for_its_column(tmp_path):
+    part(tmp_path / "parts", "m", seed=0)
+    records.collect("labels", tmp_path / "parts", tmp_path)
+    before = pd.read_csv(tmp_path / "labels.runs.csv", dtype=str)
+    record = records.begin("labels", 1, Later(seed=1, width=7).resolved(), "ab" * 32)
+    records.save_part(record.finish(), tmp_path / "parts")
+    records.collect("labels", tmp_path / "parts", tmp_path)
+    after = pd.read_csv(tmp_path / "labels.runs.csv", dtype=str)
+    assert after.set_index("seed").width["1"] == "7"  # not 7.0
+    pd.testing.assert_frame_equal(after[after.seed == "0"][before.columns].reset_index(drop=True), before)
+
+
+def test_a_part_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = part(tmp_path, "m")
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "no room")))
+    with pytest.raises(OSError, match="no room"):
+        part(tmp_path, "other")
+    assert path.read_bytes() == before and list(tmp_path.glob("*.json")) == [path]
+
+
+# looking up
 
 
 def test_a_field_added_later_counts_as_recorded_at_its_default():
@@ -211,30 +205,6 @@ def test_a_failed_run_is_no_result():
 def test_a_missing_table_lists_those_there_are():
     with pytest.raises(FileNotFoundError, match="no results named 'table9'.*paper/table1"):
         results("table9")
-
-
-def test_the_claims_quote_the_papers_tables():
-    claims, table1 = results("paper/claims"), results("paper/table1")
-    assert len(claims) >= 40
-    first = claims[claims.item == "Table 1"].head(len(table1))
-    assert (first.paper_before.to_numpy() == table1.baseline.to_numpy()).all()
-    assert (first.paper_after.to_numpy() == table1.itlm.to_numpy()).all()
-    for number, before, after in ((3, "iter_1", "iter_5"), (4, "naive_test2", "itlm_test2")):
-        table, rows = results(f"paper/table{number}"), claims[claims.item == f"Table {number}"]
-        assert (rows.paper_before.to_numpy() == table[before].to_numpy()).all()
-        assert (rows.paper_after.to_numpy() == table[after].to_numpy()).all()
-
-
-def test_every_claim_says_where_to_look(monkeypatch):
-    tables, looked = records.everything(), []
-    monkeypatch.setattr(records, "series", lambda found, config, metric, at: looked.append(metric) or pd.Series([0.0]))
-    for claim in results("paper/claims").itertuples():
-        experiment = importlib.import_module(f"itlm.{claim.experiment}")
-        for side, select in itertools.product((claim.before, claim.after), claim.select.split("|")):
-            looked.clear()
-            number = verdicts._Number.read(side)
-            number.values((None, None), experiment, select.split())  # a field or a value that is none would raise
-            assert not set(looked) - set(tables[claim.experiment].metric), f"{claim.item}: {side} is never recorded"
 
 
 def test_results_travel_with_an_installed_package(tmp_path, monkeypatch):

@@ -7,19 +7,16 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import yaml
-from kill_sweep import assert_same_but_for_times, finished, tables
+from runs import assert_same_but_for_times, finished, part, tables, texts
 
-from itlm import config as checked
 from itlm import data, labels, noisy, peers, records, regressors, sweep, training
 from itlm.sweep import configurations, expand
 
@@ -90,147 +87,6 @@ def test_a_run_has_its_key_and_the_visits_it_will_cost():
     assert (first.visits, second.visits) == (4 * 600, 600)
     assert first.key == records.key("labels", labels.RECIPE, first.config, data.digest("mnist5k"))
     assert str(second).startswith(f"{second.key} ") and "method=oracle" in str(second)
-
-
-# keys
-
-
-def key(config, recipe=1, digest="ab" * 32, experiment="labels"):
-    found = records.key(experiment, recipe, config.resolved(), digest)
-    assert found == records.begin(experiment, recipe, config.resolved(), digest).key
-    return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Later(labels.Config):
-    """The experiment's fields, one day."""
-
-    mirrored: bool = checked.parameter(False, checked.flag())
-    width: int = checked.parameter(20, checked.whole(1))
-
-
-def test_a_new_field_keeps_old_keys():
-    for fields in ({}, {"seed": 3, "method": "oracle"}, {"clean": 0.7}):
-        assert key(labels.Config(**fields)) == key(Later(**fields))
-    assert key(Later(width=21)) != key(Later())
-
-
-def test_a_key_names_the_run_and_stays_what_it_is():
-    assert key(labels.Config()) == "a9990fccbfce"
-
-
-def test_everything_that_changes_a_run_changes_its_key():
-    configs = [labels.Config(**fields) for fields in ({}, {"seed": 1}, {"alpha": 0.5}, {"n": 200}, {"balanced": True})]
-    keys = [key(config) for config in configs]
-    keys += [key(configs[0], recipe=2), key(configs[0], digest="cd" * 32), key(configs[0], experiment="gan")]
-    assert len(set(keys)) == len(keys)
-    assert all(len(k) == 12 and int(k, 16) >= 0 for k in keys)
-
-
-def test_what_the_scale_fills_in_makes_no_other_run():
-    assert key(labels.Config()) == key(labels.Config(n=3000, alpha=0.55, dataset="mnist5k"))
-
-
-# collect
-
-
-def part(folder, name, seed=0, status="", values=(1.0,), experiment="labels", key=None):
-    record = records.begin(experiment, 1, labels.Config(seed=seed).resolved(), "ab" * 32)
-    record.key = key or record.key
-    record.add(0, {f"{name}_{i}": value for i, value in enumerate(values)})
-    return records.save_part(record.finish(status), folder)
-
-
-def texts(folder):
-    return [(folder / f"labels{end}.csv").read_bytes() for end in (".runs", "")]
-
-
-def test_parts_are_merged_and_sorted_whatever_their_order(tmp_path):
-    parts, into, other = (tmp_path / name for name in ("parts", "into", "other"))
-    into.mkdir(), other.mkdir()
-    for seed in (10, 0, 2):
-        part(parts, "m", seed)
-    part(parts, "x", 5, experiment="gan")
-    assert records.collect("labels", parts, into) == 3
-    runs, values = tables(into)
-    assert runs.seed.tolist() == [0, 10, 2]  # as text, like every field
-    assert sorted(runs.key) == sorted(values.key) == values.key.tolist()
-    assert list(values.columns) == ["key", "round", "metric", "value"]
-    assert {"status", "seconds", "threads", "device", "source", "dirty", "data", "utc"} <= set(runs.columns)
-    one_at_a_time = tmp_path / "one"
-    for path in sorted(parts.glob("*.json"), reverse=True):
-        one_at_a_time.mkdir(exist_ok=True)
-        (one_at_a_time / path.name).write_bytes(path.read_bytes())
-        records.collect("labels", one_at_a_time, other)
-    assert texts(other) == texts(into)
-
-
-def test_collecting_twice_changes_nothing(tmp_path):
-    part(tmp_path / "parts", "m", values=(1 / 3, np.nan, 1e-9, 100.0))
-    assert records.collect("labels", tmp_path / "parts", tmp_path) == 1
-    before = texts(tmp_path)
-    assert b"nan" not in before[1] and before[1].count(b"\n") == 4
-    assert records.collect("labels", tmp_path / "parts", tmp_path) == 0
-    part(tmp_path / "parts", "m", seed=1)
-    assert records.collect("labels", tmp_path / "parts", tmp_path) == 1
-    assert set(before[1].splitlines()) < set(texts(tmp_path)[1].splitlines())
-    assert set(before[0].splitlines()) < set(texts(tmp_path)[0].splitlines())
-
-
-def test_what_is_recorded_is_left_as_it_is_unless_it_had_failed(tmp_path):
-    part(tmp_path / "parts", "m", seed=0, values=(1.0,))
-    part(tmp_path / "parts", "m", seed=1, values=(), status="Diverged: the loss is nan")
-    records.collect("labels", tmp_path / "parts", tmp_path)
-    runs, values = tables(tmp_path)
-    assert runs.status.tolist() == ["ok", "failed"] and runs.reason[1] == "Diverged: the loss is nan"
-    assert len(values) == 1
-    for seed in (0, 1):
-        part(tmp_path / "parts", "m", seed, values=(2.0,))
-    assert records.collect("labels", tmp_path / "parts", tmp_path) == 1
-    runs, values = tables(tmp_path)
-    assert runs.status.tolist() == ["ok", "ok"] and sorted(values.value) == [1, 2]
-
-
-def test_a_failure_may_come_first(tmp_path):
-    part(tmp_path / "parts", "m", seed=1, values=(), status="Diverged: the loss is nan")
-    records.collect("labels", tmp_path / "parts", tmp_path)
-    assert len(tables(tmp_path)[0]) == 1 and len(tables(tmp_path)[1]) == 0
-    part(tmp_path / "parts", "m", seed=0, values=(1 / 3,))
-    records.collect("labels", tmp_path / "parts", tmp_path)
-    assert tables(tmp_path)[1].value.tolist() == [0.33333333]
-
-
-@pytest.mark.parametrize("name", ["012345678901", "123456789e12", "000000000000"])
-def test_a_key_that_looks_like_a_number_stays_a_key(tmp_path, name):
-    part(tmp_path / "parts", "m", key=name)
-    assert records.collect("labels", tmp_path / "parts", tmp_path) == 1
-    before = texts(tmp_path)
-    assert records.collect("labels", tmp_path / "parts", tmp_path) == 0
-    part(tmp_path / "parts", "m", seed=7, key="fedcba987654")
-    records.collect("labels", tmp_path / "parts", tmp_path)
-    assert sorted(tables(tmp_path)[0].key) == [name, "fedcba987654"] == sorted(tables(tmp_path)[1].key)
-    assert set(before[1].splitlines()) < set(texts(tmp_path)[1].splitlines())
-
-
-def test_a_field_added_later_changes_no_recorded_row_but_for_its_column(tmp_path):
-    part(tmp_path / "parts", "m", seed=0)
-    records.collect("labels", tmp_path / "parts", tmp_path)
-    before = pd.read_csv(tmp_path / "labels.runs.csv", dtype=str)
-    record = records.begin("labels", 1, Later(seed=1, width=7).resolved(), "ab" * 32)
-    records.save_part(record.finish(), tmp_path / "parts")
-    records.collect("labels", tmp_path / "parts", tmp_path)
-    after = pd.read_csv(tmp_path / "labels.runs.csv", dtype=str)
-    assert after.set_index("seed").width["1"] == "7"  # not 7.0
-    pd.testing.assert_frame_equal(after[after.seed == "0"][before.columns].reset_index(drop=True), before)
-
-
-def test_a_part_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = part(tmp_path, "m")
-    before = path.read_bytes()
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "no room")))
-    with pytest.raises(OSError, match="no room"):
-        part(tmp_path, "other")
-    assert path.read_bytes() == before and list(tmp_path.glob("*.json")) == [path]
 
 
 # main

@@ -1,0 +1,55 @@
+"""Runs made up for tests, and what was recorded of runs."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from itlm import labels, records
+
+
+def part(folder, name, seed=0, status="", values=(1.0,), experiment="labels", key=None):
+    record = records.begin(experiment, 1, labels.Config(seed=seed).resolved(), "ab" * 32)
+    record.key = key or record.key
+    record.add(0, {f"{name}_{i}": value for i, value in enumerate(values)})
+    return records.save_part(record.finish(status), folder)
+
+
+def texts(folder):
+    return [(folder / f"labels{end}.csv").read_bytes() for end in (".runs", "")]
+
+
+def recorded(*configs):
+    """Tables as a sweep leaves them: in round r, seed s, the accuracy is 60 + 10 r + s."""
+    runs = pd.DataFrame([{"key": f"k{i}", **asdict(c), "recipe": 1, "status": "ok"} for i, c in enumerate(configs)])
+    values = pd.DataFrame(
+        [(f"k{i}", r, "test_accuracy", 60.0 + 10 * r + c.seed) for i, c in enumerate(configs) for r in range(3)],
+        columns=["key", "round", "metric", "value"],
+    )
+    return runs, values
+
+
+def runs_of(**fields):
+    return [labels.Config(scale="cpu", seed=seed, **fields).resolved() for seed in range(3)]
+
+
+def tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs and the values that a sweep of labels has recorded."""
+    return tuple(pd.read_csv(folder / f"labels{end}.csv", dtype={"key": str}) for end in (".runs", ""))
+
+
+def assert_same_but_for_times(ours: Path, theirs: Path, runs: int) -> None:
+    """Two folders of tables tell of the same finished runs, each once."""
+    for found, expected in zip(tables(ours), tables(theirs), strict=True):
+        times = found.columns.intersection(["seconds", "utc"])
+        pd.testing.assert_frame_equal(found.drop(columns=times), expected.drop(columns=times))
+    assert (ours / "labels.csv").read_bytes() == (theirs / "labels.csv").read_bytes()
+    found = tables(ours)[0]
+    assert len(found) == found.key.nunique() == runs and (found.status == "ok").all()
+    assert sorted(path.name for path in ours.iterdir()) == sorted(path.name for path in theirs.iterdir())
+
+
+def finished(parts: Path) -> dict[str, tuple]:
+    """The part files, each as it was written: one that is written again differs."""
+    paths = sorted(parts.glob("*.json"))
+    return {records.read_part(p).key: (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in paths}

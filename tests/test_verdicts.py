@@ -1,0 +1,161 @@
+"""Verdicts on the paper's claims."""
+
+import importlib
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from runs import recorded, runs_of
+from scipy import stats
+
+from itlm import labels, records, synthetic, verdicts
+from itlm.records import results
+from itlm.verdicts import Evidence, evidence, judge, mean_interval, verdict
+
+
+def test_the_interval_is_the_paired_t_interval():
+    random = np.random.default_rng(0)
+    before, after = random.random(7), random.random(7) + 0.3
+    found = evidence(before, after)
+    low, high = stats.ttest_rel(after, before).confidence_interval(0.95)
+    assert np.allclose([found.difference - found.half_width, found.difference + found.half_width], [low, high])
+    assert found.n == 7
+
+
+def test_one_seed_has_no_interval():
+    one = evidence([1.0], [2.0])
+    assert one.half_width == np.inf and str(one) == "+1.0"
+    assert str(Evidence(5.0, 3.0, -2.0, 0.54, 3)) == "-2.0 ± 0.5"
+
+
+def test_a_mean_is_written_with_its_interval_where_there_is_one():
+    half = stats.t.ppf(0.975, 2) / np.sqrt(3)
+    assert [mean_interval(v) for v in ([1.0, 2.0, 3.0], [4.0], [])] == [f"2.0 ± {half:.1f}", "4.0", "not run"]
+
+
+@pytest.mark.parametrize("sides", [([1.0], [1.0, 2.0]), ([], [])])
+def test_unpaired_sides_are_refused(sides):
+    with pytest.raises(ValueError, match="one value a seed"):
+        evidence(*sides)
+
+
+def found(before, after, half):
+    return Evidence(before, after, after - before, half, 5)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "paper", "size", "expected"),
+    [
+        (None, (60, 80), True, "not run"),
+        (found(61, 79, 3), (60, 80), True, "reproduced"),
+        (found(61, 79, 3), (60, 80), False, "direction"),
+        (found(61, 77, 3), (60, 80), True, "direction"),
+        (found(50, 80, 3), (60, 80), True, "direction"),
+        (found(61, 62, 3), (60, 80), True, "undecided"),
+        (found(61, 50, 3), (60, 80), True, "not reproduced"),
+        (found(96, 1, 3), (97.5, 0.1), True, "reproduced"),
+        (found(95, 99, 3), (97.5, 0.1), True, "not reproduced"),
+        (found(61, 99, np.inf), (60, 80), True, "undecided"),
+    ],
+)
+def test_the_rule_of_the_verdicts(evidence, paper, size, expected):
+    assert verdict(evidence, *paper, paper_size=size) == expected
+
+
+def test_a_figure_without_numbers_says_whether_it_rises_or_falls():
+    none = float("nan")
+    falling = found(61, 50, 3)
+    assert verdict(falling, none, none, paper_size=True, sense="falls") == "direction"
+    assert verdict(falling, none, none, paper_size=True) == "not reproduced"
+    assert verdict(falling, 60, 59, paper_size=True, sense="rises") == "not reproduced"  # what is claimed, not printed
+    for empty in ("", none):  # as a table's empty cell is read
+        assert verdict(falling, 60, 59, paper_size=True, sense=empty) == "direction"
+        assert verdict(falling, 59, 60, paper_size=True, sense=empty) == "not reproduced"
+
+
+def test_a_claim_is_filled_from_recorded_runs():
+    claim = {"item": "Table 1", "claim": "better", "paper_before": 60.0, "paper_after": 80.0, "unit": "%", "page": "x",
+             "experiment": "labels", "select": "dataset=mnist noise=random clean=0.6",
+             "before": "itlm:test_accuracy@0", "after": "itlm:test_accuracy@last", "paper_scale": "cpu",
+             "sense": "", "seeds": 3}  # fmt: skip
+    other = runs_of(noise="random", bounded=False) + runs_of(noise="random", clean=0.7) + runs_of()
+    runs, values = recorded(*runs_of(noise="random"), *other)
+    (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
+    assert row["ours"] == "61.0 → 81.0 (+20.0 ± 0.0)"
+    assert (row["n"], row["scale"], row["verdict"]) == ("3", "cpu", "reproduced")
+    (row,) = judge(pd.DataFrame([claim | {"seeds": 5}]), {"labels": values, "labels.runs": runs}).to_dict("records")
+    assert row["n"] == "3 of 5"
+    (row,) = judge(pd.DataFrame([claim]), {}).to_dict("records")
+    assert row["verdict"] == "not run"
+
+
+def test_a_claim_is_judged_at_the_papers_scale_unless_another_has_more_seeds():
+    claim = {"item": "Table 1", "claim": "better", "paper_before": 60.0, "paper_after": 80.0, "unit": "%", "page": "x",
+             "experiment": "labels", "select": "dataset=mnist", "before": "itlm:test_accuracy@0",
+             "after": "itlm:test_accuracy@last", "paper_scale": "cpu", "sense": "", "seeds": 3}  # fmt: skip
+    found = {}
+    for at_papers in (0, 1, 3):
+        papers = [labels.Config(scale="paper", seed=seed).resolved() for seed in range(at_papers)]
+        runs, values = recorded(*runs_of(), *papers)
+        (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
+        found[at_papers] = row["n"], row["scale"], row["verdict"]
+    assert found[0] == found[1] == ("3", "cpu", "reproduced") and found[3] == ("3", "paper", "reproduced")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sense", "ours", "verdict"),
+    [
+        ("itlm:test_accuracy@0", "itlm:test_accuracy@1", "rises", "61.0 → 71.0 (+10.0 ± 0.0)", "direction"),
+        ("itlm:test_accuracy@0", "itlm:test_accuracy@1+2.5", "rises", "61.0 → 71.0 + 2.5 (+12.5 ± 0.0)", "direction"),
+        ("2*itlm:test_accuracy@0", "itlm:test_accuracy@1", "falls", "2 × 61.0 → 71.0 (-51.0 ± 0.7)", "direction"),
+        ("5", "itlm:test_accuracy@1", "falls", "5.0 → 71.0 (+66.0 ± 0.7)", "not reproduced"),
+    ],
+)
+def test_a_claim_may_have_a_factor_a_margin_or_a_constant_and_pool_settings(before, after, sense, ours, verdict):
+    claim = {"item": "x", "claim": "y", "paper_before": np.nan, "paper_after": np.nan, "unit": "%", "page": "x",
+             "experiment": "labels", "select": "clean=0.6|clean=0.7", "before": before, "after": after,
+             "paper_scale": "cpu", "sense": sense, "seeds": 6}  # fmt: skip
+    runs, values = recorded(*runs_of(clean=0.6), *runs_of(clean=0.7), *runs_of(clean=0.8))
+    (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
+    spread = stats.t.ppf(0.975, 5) * np.std([0, 1, 2, 0, 1, 2], ddof=1) / np.sqrt(6)
+    assert row["ours"] == ours.replace("± 0.7", f"± {spread:.1f}")
+    assert (row["n"], row["verdict"]) == ("6", verdict)
+
+
+def test_a_claim_about_simulated_data_may_set_each_side_apart():
+    claim = {"item": "Figure 2(a)", "claim": "falls with n", "paper_before": np.nan, "paper_after": np.nan,
+             "unit": np.nan, "page": "x", "experiment": "synthetic", "select": "sigma=0.01",
+             "before": "error_full@0 n=600", "after": "error_full@0 n=900",
+             "paper_scale": "simulated", "sense": "falls", "seeds": 3}  # fmt: skip
+    configs = [synthetic.Config(sigma=0.01, n=n, seed=seed).resolved() for n in (600, 900) for seed in range(3)]
+    runs, _ = recorded(*configs)
+    rows = [(f"k{i}", 0, "error_full", 6 / c.n + 1e-5 * c.seed) for i, c in enumerate(configs)]
+    values = pd.DataFrame(rows, columns=["key", "round", "metric", "value"])
+    (row,) = judge(pd.DataFrame([claim]), {"synthetic": values, "synthetic.runs": runs}).to_dict("records")
+    assert row["ours"].startswith("0.01 → 0.00668 (-0.00333 ± ")
+    assert (row["n"], row["scale"], row["verdict"], row["paper"]) == ("3", "simulated", "direction", "")
+
+
+def test_the_claims_quote_the_papers_tables():
+    claims, table1 = results("paper/claims"), results("paper/table1")
+    assert len(claims) >= 40
+    first = claims[claims.item == "Table 1"].head(len(table1))
+    assert (first.paper_before.to_numpy() == table1.baseline.to_numpy()).all()
+    assert (first.paper_after.to_numpy() == table1.itlm.to_numpy()).all()
+    for number, before, after in ((3, "iter_1", "iter_5"), (4, "naive_test2", "itlm_test2")):
+        table, rows = results(f"paper/table{number}"), claims[claims.item == f"Table {number}"]
+        assert (rows.paper_before.to_numpy() == table[before].to_numpy()).all()
+        assert (rows.paper_after.to_numpy() == table[after].to_numpy()).all()
+
+
+def test_every_claim_says_where_to_look(monkeypatch):
+    tables, looked = records.everything(), []
+    monkeypatch.setattr(records, "series", lambda found, config, metric, at: looked.append(metric) or pd.Series([0.0]))
+    for claim in results("paper/claims").itertuples():
+        experiment = importlib.import_module(f"itlm.{claim.experiment}")
+        for side, select in itertools.product((claim.before, claim.after), claim.select.split("|")):
+            looked.clear()
+            number = verdicts._Number.read(side)
+            number.values((None, None), experiment, select.split())  # a field or a value that is none would raise
+            assert not set(looked) - set(tables[claim.experiment].metric), f"{claim.item}: {side} is never recorded"
