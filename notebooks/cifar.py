@@ -101,7 +101,7 @@ print(
 )
 ran = {name: follow(replace(config, method=name)) for name in dict.fromkeys((this.method, "baseline", "oracle"))}
 shown = pd.concat(ran, names=["method"])
-shown[["test_accuracy", "precision", "recall", "visits"]].round(1)
+shown[["test_accuracy", "precision", "recall", "visits"]].round(1).astype({"visits": int})
 
 # %% [markdown]
 # *Accuracy on test images, precision and recall of the selection, in percent; sample visits of all fits so far. The

@@ -123,7 +123,7 @@ plt.show()
 # the classifier must call its images one or the other.*
 
 # %%
-table[["precision", "recall", "auc", "bad_looking", "frechet", "visits"]].round(1)
+table[["precision", "recall", "auc", "bad_looking", "frechet", "visits"]].round(1).astype({"visits": int})
 
 # %% [markdown]
 # *The AUC is the chance that a bad image has a larger loss than a clean one. The Fréchet distance compares

@@ -102,7 +102,7 @@ for name in ("oracle", "centroid"):
 table = pd.DataFrame([numbers for _, numbers in history]).rename_axis("round")
 ours = ["baseline", *(f"after round {t}" for t in table.index[1:])] if this.method == "itlm" else [this.method]
 everyone = pd.concat([table.set_axis(ours), pd.DataFrame(yardsticks).T])
-everyone[["test_accuracy", "precision", "recall", "visits"]].round(1)
+everyone[["test_accuracy", "precision", "recall", "visits"]].round(1).astype({"visits": int})
 
 # %% [markdown]
 # *Accuracy on test images, precision and recall of the selection, in percent, and the sample visits of all
@@ -249,7 +249,7 @@ print(f"scoring takes {scoring / forward:.2f} times a bare forward pass, {scorin
 # was taken over from a first trial at one seed, which showed the trimmed rounds as well as the baseline and the
 # oracle, and was not tuned after that.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "full-width"]
 recorded = results("labels.runs"), results("labels")
 paper = results("paper/table1")
 columns = {

@@ -63,13 +63,15 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 pixels, digits = load_digits(return_X_y=True)
-X, X_test, truth, y_test = train_test_split(pixels / 16, digits, test_size=500, random_state=seed, stratify=digits)
+how = {"test_size": 500, "stratify": digits, "random_state": seed}
+X, X_test, truth, y_test = train_test_split(pixels / 16, digits, **how)
 random = np.random.default_rng(seed)
 
 
 def spoil(y, share):
     """Give a share of the samples a label that is one too high, 0 after 9."""
-    y, some = y.copy(), random.choice(len(y), round(share * len(y)), replace=False)
+    some = random.choice(len(y), round(share * len(y)), replace=False)
+    y = y.copy()
     y[some] = (y[some] + 1) % 10
     return y, some
 
@@ -89,10 +91,10 @@ from sklearn.linear_model import LogisticRegression
 from itlm.estimators import TrimmedEstimator
 
 plain = LogisticRegression(max_iter=1000).fit(X, y)
-model = TrimmedEstimator(LogisticRegression(max_iter=1000), alpha, random_state=seed).fit(X, y)
+model = TrimmedEstimator(LogisticRegression(max_iter=1000), alpha).fit(X, y)
 suspects = np.flatnonzero(~model.inlier_mask_)
-print(f"{len(suspects)} suspects, the first: {', '.join(map(str, suspects[:8]))}; "
-      f"the rounds' trimmed losses: {', '.join(f'{value:.0f}' for value in model.objective_path_)}")  # fmt: skip
+print(len(suspects), "suspects, the first of them", suspects[:8])
+print("trimmed loss by round:", model.objective_path_.round())
 
 # %% [markdown]
 # Classifiers are trimmed within each given class (`groups="classes"`), so that no class vanishes because it is rare or
@@ -118,7 +120,7 @@ for title, some in (("largest loss", order[:16]), ("smallest loss", order[-16:])
 
 # %% tags=["hide-input"]
 steps = [round(alpha + change, 2) for change in (0.2, 0.1, 0, -0.1) if 0 < alpha + change < 1]
-fits = {a: TrimmedEstimator(LogisticRegression(max_iter=1000), a, random_state=seed).fit(X, y) for a in steps}
+fits = {a: TrimmedEstimator(LogisticRegression(max_iter=1000), a).fit(X, y) for a in steps}
 rows = []
 for larger, smaller in zip(steps, steps[1:], strict=False):
     only = np.flatnonzero(fits[larger].inlier_mask_ & ~fits[smaller].inlier_mask_)
@@ -141,20 +143,22 @@ HTML(pd.DataFrame(rows, columns=names).to_html(index=False, border=0))
 
 # %%
 def next_best(y, share):
-    """Give a share of the samples the class that comes second, or first if that is another."""
-    y, some = y.copy(), random.choice(len(y), round(share * len(y)), replace=False)
-    for i, likely in zip(some, model.predict_proba(X[some]).argsort(1), strict=True):
-        y[i] = likely[-1] if likely[-1] != y[i] else likely[-2]
+    """Give a share of the samples the likeliest class but their own."""
+    some = random.choice(len(y), round(share * len(y)), replace=False)
+    y = y.copy()
+    second, first = model.predict_proba(X[some]).argsort(1)[:, -2:].T
+    y[some] = np.where(first == y[some], second, first)
     return y, some
 
 
 found = {}
-for name, way in (("one too high", spoil), ("the digit it looks like", next_best)):
+ways = {"one too high": spoil, "the digit it looks like": next_best}
+for name, way in ways.items():
     dirtier, some = way(y, planted)
-    keeps = TrimmedEstimator(LogisticRegression(max_iter=1000), alpha, random_state=seed).fit(X, dirtier)
-    dropped = ~keeps.inlier_mask_
-    found[name] = {"planted, dropped": dropped[some].mean(), "all, dropped": dropped.mean()}
-found = pd.DataFrame(found).T
+    again = TrimmedEstimator(LogisticRegression(max_iter=1000), alpha)
+    dropped = ~again.fit(X, dirtier).inlier_mask_
+    found[name] = dropped[some].mean(), dropped.mean()
+found = pd.DataFrame(found, index=["planted, dropped", "all, dropped"]).T
 found.map("{:.0%}".format)
 
 # %% [markdown]
@@ -179,8 +183,10 @@ x, labels = torch.tensor(X, dtype=torch.float32), torch.tensor(y)
 
 def fit(kept, round_number):
     torch.manual_seed(seed + round_number)
-    network = torch.nn.Sequential(torch.nn.Linear(64, 100), torch.nn.ReLU(), torch.nn.Linear(100, 10))
-    sgd, pool = torch.optim.SGD(network.parameters(), lr=0.1), kept.nonzero().squeeze(1)
+    hidden = torch.nn.Linear(64, 100), torch.nn.ReLU()
+    network = torch.nn.Sequential(*hidden, torch.nn.Linear(100, 10))
+    sgd = torch.optim.SGD(network.parameters(), lr=0.1)
+    pool = kept.nonzero().squeeze(1)
     for _ in range(600):
         some = pool[torch.randint(len(pool), (64,))]
         sgd.zero_grad()
@@ -195,7 +201,8 @@ def losses(network):
 
 
 first = fit(torch.ones(len(x), dtype=torch.bool), 0)
-for step in iterate(losses, lambda network, kept, t: fit(kept, t + 1), first, alpha, rounds=4):
+refit = lambda network, kept, t: fit(kept, t + 1)
+for step in iterate(losses, refit, first, alpha, rounds=4):
     print(step)
 
 # %% [markdown]

@@ -76,7 +76,7 @@ for method in ("itlm", "gce", "self_paced", "co_teaching", "oracle"):
         name = method if method != "itlm" else f"itlm, round {step.t}" if step.t else "baseline"
         rows.append({"method": name, "seconds": time.perf_counter() - began} | found)
 live = pd.DataFrame(rows).set_index("method")
-live[["test_accuracy", "precision", "visits", "seconds"]].round(1)
+live[["test_accuracy", "precision", "visits", "seconds"]].round(1).astype({"visits": int})
 
 # %% [markdown]
 # *Test accuracy and the share of right labels among the samples that a method trusts, in percent; sample visits;

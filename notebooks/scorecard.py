@@ -30,34 +30,32 @@
 show: str = "all"  # which claims to list: "all", or one verdict such as "not run"
 
 # %% tags=["hide-input"]
+import pandas as pd
 from IPython.display import HTML
 
 from itlm import config, records, verdicts
 from itlm.records import results
 
-PAGES = [
-    "algorithm",
-    "backdoor",
-    "cifar",
-    "convergence",
-    "gan",
-    "labels",
-    "observation",
-    "one_step",
-    "synthetic",
-    "trimmed_loss",
-]  # the notebooks that are here; the others are to come
 LABELS = ["reproduced", "direction", "undecided", "not reproduced", "not run"]
 config.check(globals(), show=config.one_of("all", *LABELS))
 claims = verdicts.judge(results("paper/claims"), records.everything())
 chosen = claims if show == "all" else claims[claims.verdict == show]
 
 # %% tags=["hide-input"]
-counts = claims.verdict.value_counts().reindex(LABELS, fill_value=0)
-counts.to_frame("claims").T
+rows = claims.item.value_counts()
+
+
+def of_what(label):
+    """Name the items with a verdict, and how many of their rows have it where not all do."""
+    counts = claims[claims.verdict == label].item.value_counts(sort=False)
+    return ", ".join(item + (f" ({n} of {rows[item]})" if n < rows[item] else "") for item, n in counts.items())
+
+
+counts = [{"verdict": label, "claims": sum(claims.verdict == label), "of": of_what(label)} for label in LABELS]
+HTML(pd.DataFrame(counts).to_html(index=False, border=0))
 
 # %% [markdown]
-# *How many claims got which verdict.*
+# *How many claims got which verdict, and where the paper makes them; "1 of 3": one of its three claims here.*
 #
 # A claim compares two numbers, such as the accuracy of ITLM with that of plain training. We take the difference, paired
 # over seeds, with its 95 % t-interval:
@@ -75,17 +73,11 @@ counts.to_frame("claims").T
 # fewer seeds than planned may still change its verdict. And there are many rows: where there is no difference at all,
 # one comparison in twenty gets a verdict by chance.
 
-# %% tags=["hide-input", "full-width"]
-rows = claims.item.value_counts()
-for label in ("reproduced", "not reproduced"):
-    named = claims[claims.verdict == label].item.value_counts(sort=False)
-    print(f"{label}: {'; '.join(f'{item} ({count} of {rows[item]} rows)' for item, count in named.items()) or 'none'}")
-
 # %% [markdown]
 # Click a column's head to sort; type to search.
 
 # %% tags=["hide-input", "full-width"]
-table = chosen.assign(page=[f'<a href="{page}.html">{page}</a>' if page in PAGES else page for page in chosen.page])
+table = chosen.assign(page=[f'<a href="{page}.html">{page}</a>' for page in chosen.page])
 HTML(table.to_html(index=False, classes="sortable", border=0, escape=False))
 
 # %% [markdown]

@@ -24,14 +24,15 @@ def fit(kept):
 
 rounds = iterate(lambda theta: (y - X @ theta) ** 2, lambda _, kept, t: fit(kept), fit(x < 9), 0.65, 20)
 history = [step for step in rounds if step.t == 0 or step.changed]
-titles = ["Fit everything", "Keep what fits best, fit again", "Repeat until it settles"]
-fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True)
+titles = ["Fit everything", "Keep what fits\nbest, fit again", "Repeat until\nit settles"]
+fig, axes = plt.subplots(1, 3, figsize=(8, 3.4), sharey=True)
 for ax, title, step in zip(axes, titles, (history[0], history[1], history[-1]), strict=True):
     for truth, colour in ((~is_bad, CLEAN), (is_bad, BAD)):
         for part, face in ((step.kept, colour), (~step.kept, "none")):
             ax.scatter(x[truth & part], y[truth & part], s=22, edgecolor=colour, facecolor=face, linewidth=1)
     ax.plot([-2, 2], history[0].theta @ [[1, 1], [-2, 2]], color=BASELINE, lw=2)
     ax.plot([-2, 2], step.theta @ [[1, 1], [-2, 2]], color=ITLM if step.t else BASELINE, lw=3)
-    ax.set(title=title, xticks=[], yticks=[])
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(title, fontsize=15)
     ax.grid(False)
-fig.savefig(Path(__file__).resolve().parents[1] / "book" / "itlm.png", dpi=110, metadata={"Software": None})
+fig.savefig(Path(__file__).resolve().parents[1] / "book" / "itlm.png", dpi=150, metadata={"Software": None})

@@ -1,4 +1,4 @@
-// Makes every table of class "sortable" sortable (click a column's head) and searchable (type above it).
+// Makes every table of class "sortable" sortable (click a column's head) and, where long, searchable (type above it).
 // Without JavaScript the table is complete and simply stands still.
 document.addEventListener("DOMContentLoaded", () => {
   for (const table of document.querySelectorAll("table.sortable")) {
@@ -27,7 +27,7 @@ document.addEventListener("DOMContentLoaded", () => {
     search.addEventListener("input", filter);
     const scroller = document.createElement("div");
     scroller.className = "table-scroller";
-    table.before(search, count, scroller);
+    table.before(...(rows.length > 12 ? [search, count] : []), scroller);
     scroller.append(table);
     filter();
 
