@@ -64,7 +64,7 @@ slope, offset, noise = 2.0, 1.0, 0.3
 
 
 def draw(n, outliers, bad_output):
-    """Samples on the line; the first part of them gets a bad output instead."""
+    """Samples on the line; the first of them get a bad output instead."""
     x = random.uniform(-2, 2, n)
     y = offset + slope * x + noise * random.standard_normal(n)
     is_bad = np.arange(n) < round(outliers * n)
@@ -91,8 +91,8 @@ def update(theta, kept, t):
     return np.linalg.lstsq(X[kept], y[kept])[0]  # (2,)
 
 
-everything = np.ones(n, bool)
-history = list(iterate(losses, update, update(None, everything, 0), alpha, rounds))
+start = update(None, np.ones(n, bool), 0)  # fitted to everything
+history = list(iterate(losses, update, start, alpha, rounds))
 
 # %% [markdown]
 # Step through the rounds. Round 0 is the ordinary fit to everything, and it is pulled towards the bad
@@ -227,8 +227,8 @@ for title, (A, b, bad, theta, share) in scenes.items():
 
 # %%
 years = np.arange(1950, 1974)
-calls = np.array([4.4, 4.7, 4.7, 5.9, 6.6, 7.3, 8.1, 8.8, 10.6, 12.0, 13.5, 14.9,
-                  16.1, 21.2, 119.0, 124.0, 142.0, 159.0, 182.0, 212.0, 43.0, 24.0, 27.0, 29.0])  # fmt: skip
+calls = np.array([4.4, 4.7, 4.7, 5.9, 6.6, 7.3, 8.1, 8.8, 10.6, 12.0, 13.5, 14.9, 16.1, 21.2,
+                  119, 124, 142, 159, 182, 212, 43, 24, 27, 29])  # fmt: skip
 P = np.column_stack([np.ones(24), years - 1950])  # (24, 2)
 least_squares = everyone(P, calls)
 trimmed = last(P, calls, least_squares, alpha=0.7)
@@ -257,13 +257,15 @@ pairs = [(i, j) for i in range(24) for j in range(i)]
 rows = []
 for share in (0.5, 0.6, 0.65, 0.7, 0.75, 0.8):
     one = last(P, calls, least_squares, share)
-    best = min((last(P, calls, np.linalg.solve(P[[i, j]], calls[[i, j]]), share) for i, j in pairs),
-               key=lambda step: step.objective)  # fmt: skip
+    lines = (np.linalg.solve(P[list(pair)], calls[list(pair)]) for pair in pairs)
+    ends = [last(P, calls, line, share) for line in lines]
+    best = min(ends, key=lambda step: step.objective)
     minutes = (years >= 1964) & (years <= 1969)
-    rows.append({"alpha": share, "kept": n_kept(24, share), "loss, one start": one.objective,
-                 "loss, best of all": best.objective, "wrong years kept, one start": int(minutes[one.kept].sum()),
-                 "wrong years kept, best of all": int(minutes[best.kept].sum())})  # fmt: skip
-starts = pd.DataFrame(rows).set_index("alpha").round(1)
+    wrong = [int(minutes[end.kept].sum()) for end in (one, best)]
+    rows.append((share, n_kept(24, share), one.objective, best.objective, *wrong))
+names = ["alpha", "kept", "loss, one start", "loss, best of all"]
+names += ["wrong years kept, one start", "wrong years kept, best of all"]
+starts = pd.DataFrame(rows, columns=names).set_index("alpha").round(1)
 starts
 
 # %% [markdown]
@@ -288,21 +290,22 @@ counts[typo] *= 10
 
 def deviance(model):
     mean = model.predict(z)
-    return 2 * (counts * np.log(np.maximum(counts, 1) / mean) - (counts - mean))  # (n,), y log y is 0 at y = 0
+    logs = np.log(np.maximum(counts, 1) / mean)  # y log y is 0 at y = 0
+    return 2 * (counts * logs - (counts - mean))  # (n,)
 
 
 def fit_poisson(model, kept, t):
     return PoissonRegressor(alpha=0).fit(z[kept], counts[kept])
 
 
-*_, end = iterate(deviance, fit_poisson, fit_poisson(None, slice(None), 0), 0.88, 10)
+all_in = fit_poisson(None, slice(None), 0)
+*_, end = iterate(deviance, fit_poisson, all_in, 0.88, 10)
+fits = {"fit to all": all_in, "ITLM": end.theta, "clean only": fit_poisson(None, ~typo, 0)}
 poisson = pd.DataFrame(
-    {name: [m.intercept_, m.coef_[0]] for name, m in
-     {"fit to all": fit_poisson(None, slice(None), 0), "ITLM": end.theta,
-      "clean only": fit_poisson(None, ~typo, 0)}.items()},
+    {name: [fit.intercept_, fit.coef_[0]] for name, fit in fits.items()},
     index=["intercept (1.5 is true)", "slope (1 is true)"],
-).round(2)  # fmt: skip
-poisson
+)
+poisson.round(2)
 
 # %% [markdown]
 # *The intercept of the trimmed fit lies near that of the fit to the right counts; that of the fit to all does not. The

@@ -48,7 +48,9 @@ rows = claims.item.value_counts()
 def of_what(label):
     """Name the items with a verdict, and how many of their rows have it where not all do."""
     counts = claims[claims.verdict == label].item.value_counts(sort=False)
-    return ", ".join(item + (f" ({n} of {rows[item]})" if n < rows[item] else "") for item, n in counts.items())
+    return (
+        ", ".join(item + (f" ({n} of {rows[item]})" if n < rows[item] else "") for item, n in counts.items()) or "none"
+    )
 
 
 counts = [{"verdict": label, "claims": sum(claims.verdict == label), "of": of_what(label)} for label in LABELS]

@@ -4,6 +4,7 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const table of document.querySelectorAll("table.sortable")) {
     const body = table.tBodies[0];
     const rows = [...body.rows];
+    for (const row of rows) row.innerHTML = row.innerHTML.replaceAll(" ± ", "\u00a0±\u00a0"); // lines do not break there
     const heads = [...table.tHead.rows[0].cells];
 
     const search = document.createElement("input");
