@@ -151,11 +151,9 @@ tried["chosen"] = ["yes" if all(v == preset[f] for f, v in zip(FIELDS, at, stric
 tried = (
     tried.reset_index()[[*tried, *FIELDS]].rename_axis(columns=None).rename(columns=lambda name: name.replace("_", " "))
 )
-HTML(
-    tried.round({"baseline": 1, "oracle": 1, "wrong labels learned": 0, "seconds": 0}).to_html(
-        index=False, classes="sortable", border=0, na_rep=""
-    )
-)
+shapes = {"baseline": "{:.1f}", "oracle": "{:.1f}", "wrong labels learned": "{:.0f}", "seconds": "{:.0f}"}
+shown_as = {name: shapes.get(name, "{:g}").format for name in tried.select_dtypes("number")}
+HTML(tried.to_html(index=False, classes="sortable", border=0, na_rep="", formatters=shown_as))
 
 # %% [markdown]
 # *Accuracy of the baseline and the oracle on held-out images, and the part of the wrong labels that the baseline
@@ -240,7 +238,7 @@ plt.show()
 # Table 2 sets ITLM's accuracies beside those that other authors report for their own methods. Neither the networks nor
 # the accuracies on right labels are the same, nor what is needed beside the noisy data:
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "full-width"]
 others = results("paper/table2").assign(source="its authors")
 others.loc[others.method == "ITLM", "source"] = "Shen & Sanghavi"
 ours = []

@@ -1,10 +1,11 @@
 // Makes every table of class "sortable" sortable (click a column's head) and, where long, searchable (type above it).
 // Without JavaScript the table is complete and simply stands still.
 document.addEventListener("DOMContentLoaded", () => {
+  for (const cell of document.querySelectorAll("table.dataframe td")) // no line ends at a plus-minus
+    cell.innerHTML = cell.innerHTML.replaceAll(" ± ", "\u00a0±\u00a0");
   for (const table of document.querySelectorAll("table.sortable")) {
     const body = table.tBodies[0];
     const rows = [...body.rows];
-    for (const row of rows) row.innerHTML = row.innerHTML.replaceAll(" ± ", "\u00a0±\u00a0"); // lines do not break there
     const heads = [...table.tHead.rows[0].cells];
 
     const search = document.createElement("input");
