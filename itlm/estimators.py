@@ -7,8 +7,7 @@ Both call alpha ``support_fraction``, scikit-learn's own word. They differ in wh
 searches from many starts and so resists bad features too; `TrimmedEstimator` takes Algorithm 1's steps from the
 fit to all samples, for any model that has a loss.
 
-Source: Shen & Sanghavi, ICML 2019, Section 4; Rousseeuw & Leroy 1987 for reweighting. The finite-sample factors
-of the scale are ours, from ``tools/calibrate_scale.py``.
+Source: Shen & Sanghavi, ICML 2019, Section 4; Rousseeuw & Leroy 1987 for reweighting.
 """
 
 import warnings
@@ -17,7 +16,7 @@ from dataclasses import replace
 from numbers import Real
 
 import numpy as np
-from scipy.special import ndtr, ndtri, xlogy
+from scipy.special import xlogy
 from sklearn.base import (
     BaseEstimator,
     MetaEstimatorMixin,
@@ -48,16 +47,15 @@ from ._rows import (
     residuals,
     weight_sum,
 )
+from ._scale import CUT, final_shrinkage, raw_shrinkage
 from .config import whole
 from .squares import search
 from .trimming import _as_losses, _kept_mass, _shares, iterate, n_kept
 
 __all__ = ["TrimmedRegressor", "TrimmedEstimator"]  # the order of the API page
 
-_CUT = 2.5  # robust scales from which a residual is rejected: the root of chi-squared's .9875 quantile
 _ROUNDING = 1e-11  # relative to what a residual is the difference of, about the middle of the data
 _DIGIT = 8 * np.finfo(float).eps  # and relative to the numbers themselves
-_SMALL_P, _CURVE, _FINAL_FIT, _FINAL_TRIM = 0.25, 1.75, 0.45, 2.5  # fitted by tools/calibrate_scale.py
 _SEPARATED = 5e-4  # mean log-loss of kept samples: below it solvers stop, by tolerance, where classes are separable
 
 
@@ -202,17 +200,17 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         if plane is not None:
             raw, scale = plane, 0.0
         else:
-            raw, scale = found.coef, np.sqrt(found.objective / h) / _raw_shrinkage(h, n, p)
+            raw, scale = found.coef, np.sqrt(found.objective / h) / raw_shrinkage(h, n, p)
         theta, inliers = raw, found.kept
         self.raw_coef_, self.raw_intercept_ = self._split(rows.as_given(raw))
         self.raw_inlier_mask_, self.raw_scale_ = in_place(inliers, counted), float(scale)
         if self.reweight and plane is not None:
             inliers = _on(rows, plane)
         elif self.reweight:
-            inliers = residuals(rows, raw) <= _CUT * scale
+            inliers = residuals(rows, raw) <= CUT * scale
             theta = _fit(rows, inliers)
             mass = inliers if weights is None else weights * inliers
-            scale = np.sqrt(mass @ residuals(rows, theta) ** 2 / mass.sum()) / _final_shrinkage(h, n, p)
+            scale = np.sqrt(mass @ residuals(rows, theta) ** 2 / mass.sum()) / final_shrinkage(h, n, p)
         self.coef_, self.intercept_ = self._split(rows.as_given(theta))
         self.inlier_mask_, self.scale_ = in_place(inliers, counted), float(scale)
         self.objective_, self.objective_path_, self.n_iter_ = found.objective, np.array(found.path), found.n_iter
@@ -631,34 +629,6 @@ def _on(rows, theta) -> np.ndarray:
 def _digits(rows, theta) -> float:
     """What residuals have lost before the centre was taken from the data."""
     return _DIGIT * float(np.abs(rows.centre) @ np.abs(np.append(theta[:-1], 1.0))) if rows.ones else 0.0
-
-
-# The scale
-
-
-def _kept_square(a):
-    """Mean of z^2 over Gaussian z, those of the central fraction a alone counting: a - 2 q phi(q)."""
-    q = ndtri(0.5 + 0.5 * a)
-    return a - 2 * q * np.exp(-0.5 * q * q) / np.sqrt(2 * np.pi) if a < 1 else 1.0
-
-
-def _raw_shrinkage(h, n, p):
-    """Root mean square of the h kept residuals over sigma, to be expected on clean Gaussian data."""
-    a = (h + 1) / (n + 1)  # where the cut lies: the expected level of the (h + 1)-th smallest
-    share = _lost(p - _SMALL_P, n, a)
-    return np.sqrt(_kept_square(a) / a * max(1 - share / (1 + _CURVE * (1 - a) * share), 0.01))
-
-
-def _lost(p, n, a):
-    """Share of the kept squares that the fit takes away, to first order."""
-    return p / (n * _kept_square(a))
-
-
-def _final_shrinkage(h, n, p):
-    """Root mean square of the residuals that remain after rejection over sigma, on clean Gaussian data."""
-    a = 1 - 2 * ndtr(-_CUT)
-    selected = _FINAL_FIT * p / n + _FINAL_TRIM * (1 - h / n) * min(p, 5) / n
-    return np.sqrt(_kept_square(a) / a * max((1 - p / n) * (1 - selected), 0.01))
 
 
 # Checks

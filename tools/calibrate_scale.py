@@ -1,6 +1,6 @@
 """Simulate how far residuals on clean Gaussian data shrink, fit the constants of the scale, check the scale.
 
-    python tools/calibrate_scale.py fit      the constants in itlm/estimators.py (20 minutes)
+    python tools/calibrate_scale.py fit      the constants in itlm/_scale.py (20 minutes)
     python tools/calibrate_scale.py check    mean of scale_ / sigma (10 minutes)
 
 Each fit is divided by what the true coefficients give on the same noise, whose expectation is known well: a few
@@ -12,12 +12,12 @@ import sys
 import numpy as np
 from scipy.optimize import least_squares
 
-from itlm import estimators, n_kept
+from itlm import _scale, n_kept
+from itlm._scale import CUT
 from itlm.estimators import TrimmedRegressor
 from itlm.linear import least_trimmed_squares
 
-CONSTANTS = ("_SMALL_P", "_CURVE", "_FINAL_FIT", "_FINAL_TRIM")
-CUT = 2.5
+CONSTANTS = ("SMALL_P", "CURVE", "FINAL_FIT", "FINAL_TRIM")
 
 
 def draw(n: int, p: int, seed: int):
@@ -71,17 +71,15 @@ def fit() -> None:
 
     def misfits(values):
         for name, value in zip(CONSTANTS, values, strict=True):
-            setattr(estimators, name, value)
+            setattr(_scale, name, value)
         formulas = [
             [function(n_kept(n, alpha), n, p) for n, p, alpha in cells]
-            for function in (estimators._raw_shrinkage, estimators._final_shrinkage)
+            for function in (_scale.raw_shrinkage, _scale.final_shrinkage)
         ]
         return np.log(np.array(formulas) / mean)
 
     weights = 1 / np.hypot(error, 0.005)
-    best = least_squares(
-        lambda values: (weights * misfits(values)).ravel(), [getattr(estimators, c) for c in CONSTANTS]
-    )
+    best = least_squares(lambda values: (weights * misfits(values)).ravel(), [getattr(_scale, c) for c in CONSTANTS])
     print(*(f"{name} {value:.3g}" for name, value in zip(CONSTANTS, best.x, strict=True)))
     large = np.array([n >= 10 * p for n, p, _ in cells])
     for name, off in zip(("raw", "final"), misfits(best.x)[:, large], strict=True):
