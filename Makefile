@@ -57,7 +57,7 @@ bench: .venv/.all ## measure trimming, training, solver and sweeps against what 
 
 lock: ## install the newest versions allowed into a fresh .venv and write requirements.lock
 	rm -rf .venv && $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[torch,book,sweeps,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[torch,book,sweeps,compare,test]'
 	$(BIN)/python tools/lock.py
 
 clean: ## remove what was built, .venv included

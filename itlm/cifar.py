@@ -9,7 +9,8 @@ its own.
     for step in rounds(config): ...       to watch
     record = run(config)                  to record
 
-Source: Shen & Sanghavi, ICML 2019, Section 6.2; the schedule of ``scale="paper"`` is that of the authors' code.
+Source: Shen & Sanghavi, ICML 2019, Section 6.2; the schedule of ``scale="paper"`` is that of the authors' code,
+without its first full fit to everything.
 """
 
 import copy

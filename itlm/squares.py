@@ -46,7 +46,7 @@ class TrimmedFit:
 
     Attributes
     ----------
-    coef : array, shape (d,)
+    coef : array, shape (d,), or (d + 1,) with an intercept, which is the last
         theta, fitted from scratch to the kept samples.
     kept : array of bool, shape (n,)
         The h samples of smallest residual (S).
@@ -106,13 +106,13 @@ def least_trimmed_squares(
         the threshold may be kept in part.
     fit_intercept : bool
         Fit an intercept, the last of the coefficients.
-    start : array, shape (d,), optional
+    start : array of the shape of ``coef``, optional
         theta_0, for Algorithm 1 itself from there: no other start.
     n_starts : int, at least 1, optional
         How many starts: least squares, five robust ones that are not random, then elemental subsets, drawn at
         random; all of them where there are no more. None: where there are at most 500 subsets, all, and those with
-        one sample more as well; else 500 for small data; otherwise as many as make a clean one all but certain, at
-        most 500, and none where even 500 would hardly hold one.
+        one sample more where these are at most 2,000; else 500 for small data; otherwise as many as make a clean one
+        all but certain, at most 500, and none where even 500 would hardly hold one.
     max_iter : int, at least 1
         Concentration steps at most, from each start.
     random_state : int

@@ -17,7 +17,7 @@
 # **Claim: Table 1, the CIFAR-10 half, and Table 2** {cite:p}`shen2019`. A large network ends by learning wrong labels
 # by heart. So the first rounds of ITLM are *stopped early*, while {doc}`good samples are ahead <observation>`; only the
 # last ones are trained in full, on what was kept. With systematic errors and 60 % right labels the paper prints 62.0 %
-# for training on everything, 81.0 % for ITLM and 90.1 % for an oracle.
+# for training on everything, 81.0 % for ITLM and 90.1 % for an oracle, which is trained on the right labels alone.
 #
 # At the end of this page you will have run the method with early rounds on digits, and know how much of the tables
 # holds at the scale that CPUs allow, and what the paper's own scale would cost.
@@ -81,8 +81,8 @@ this = config.resolved()
 # ## The rounds
 #
 # No labelled colour images ship with the libraries that this page needs, so that here the experiment runs on digits,
-# framed to 32 x 32 pixels, in three equal colours. All else is as on CIFAR-10: a few passes in each early round, then
-# one fit as long as the baseline's, each from new weights.
+# framed to 32 x 32 pixels, in three equal colours. The rounds go as on CIFAR-10, with a smaller network and fewer of
+# them: a few passes in each early round, then one fit as long as the baseline's, each from new weights.
 
 
 # %%
@@ -104,8 +104,8 @@ shown = pd.concat(ran, names=["method"])
 shown[["test_accuracy", "precision", "recall", "visits"]].round(1).astype({"visits": int})
 
 # %% [markdown]
-# *Accuracy on test images, precision and recall of the selection, in percent; sample visits of all fits so far. The
-# baseline keeps everything.*
+# *Accuracy on test images; precision, the share of right labels among the samples kept; recall, the part of the right
+# labels that was kept, all in percent; sample visits of all fits so far. The baseline keeps everything.*
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots()
@@ -157,9 +157,9 @@ HTML(tried.to_html(index=False, classes="sortable", border=0, na_rep="", formatt
 
 # %% [markdown]
 # *Accuracy of the baseline and the oracle on held-out images, and the part of the wrong labels that the baseline
-# predicts after its last pass, in percent; the seconds of the oracle's run on one core, with another run beside it; one
-# run a row; empty where it was not run. Of 4, 8 and 16 epochs of the chosen recipe, 8 gave the best baseline, and early
-# rounds stop there.*
+# predicts after its last pass, in percent; the seconds of the oracle's run on one core, with another run beside it. One
+# run of each; empty where it was not run. Of 4, 8 and 16 epochs of the chosen recipe, 8 gave the best baseline, and
+# early rounds stop there.*
 #
 # Shifts, which the authors' code has, are left out on purpose: with them so small a network learns few of the wrong
 # labels, plain training is better to begin with, and there is little to repair. The gains below are gains over a

@@ -30,7 +30,7 @@ n: int = 10000  # samples of a data set, 500 to 1000000
 d: int = 20  # features, 2 to 200
 clean: float = 0.8  # fraction that is clean (alpha* in the paper), in [0.5, 1]
 alpha: float = 0.75  # fraction kept (alpha in the paper), in (0, 1]
-sigma: float = 0.0001  # standard deviation of the noise; theta* has length 1, above 0
+sigma: float = 0.0001  # standard deviation of the noise; theta* has length 1; in (0, 1]
 repeats: int = 8  # data sets for each point, 2 to 1000
 seed: int = 0  # of the first of them, 0 or more
 

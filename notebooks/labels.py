@@ -314,7 +314,7 @@ variants = {
     "as above": {},
     "unbounded logits": {"bounded": False},
     "ReLU": {"activation": "relu"},
-    "momentum 0.9": {"momentum": 0.9, "lr": 0.01},
+    "momentum 0.9, step size 0.01": {"momentum": 0.9, "lr": 0.01},
     "10 epochs": {"epochs": 10.0},
     "40 epochs": {"epochs": 40.0},
     "ReLU, unbounded, momentum": {"activation": "relu", "bounded": False, "momentum": 0.9, "lr": 0.01},
@@ -342,7 +342,8 @@ plt.show()
 # %% [markdown]
 # *From training on everything (grey) to ITLM's last round (green, with the 95 % interval of the paired
 # gain), and the oracle of the same variant (black bar). "Pure": the share of right labels among those kept at
-# the end. One factor is changed in each row, all but the epochs in the last.*
+# the end. One factor is changed in each row, all but the epochs in the last; with momentum the step size is a tenth,
+# so that steps are as long in the end.*
 #
 # The tanh on the logits is what the gain hangs on most: without it the rounds clear out far fewer wrong labels.
 # Why, these runs do not say. For ReLU, momentum and the number of epochs {doc}`five seeds decide nothing

@@ -28,7 +28,7 @@
 
 # %% tags=["parameters"]
 noise: str = "systematic"  # kind of label errors: "systematic" (class a becomes a + 1) or "random"
-clean: float = 0.6  # fraction of right labels (alpha* in the paper), in (0, 1)
+clean: float = 0.6  # fraction of right labels (alpha* in the paper), 0.01 to 0.99
 epochs: float = 16.0  # passes over the data, 1 to 1000
 seed: int = 0  # of the subset, the errors, the weights and the batches, 0 or more
 
@@ -168,7 +168,8 @@ plt.show()
 
 # %% [markdown]
 # *Figure 1(c), 70 % MNIST and 30 % Fashion-MNIST: how many of the clean (blue) and of the foreign images (vermilion)
-# the discriminator takes for real. Lines: means over the seeds; bands: smallest and largest.*
+# the discriminator takes for real. Clean images are ahead at every pass; in the first one most of the foreign images
+# pass for real too. Lines: means over the seeds; bands: smallest and largest.*
 #
 # ## A backdoor: Figure 1(d)
 #
@@ -212,7 +213,7 @@ HTML(judged[["item", "claim", "ours", "n", "scale", "verdict"]].to_html(index=Fa
 # * Nothing says that bad samples *must* be learned later. With {doc}`strong marks <premise>`, or with a discriminator
 #   that has {doc}`batch norm <gan>`, the order may reverse, and trimming then keeps the wrong side.
 # * On digits the accuracies of clean and bad samples come together, on CIFAR-10 much less in these passes. Their
-#   ranking by loss, which is what trimming uses, does not fade in either. So how much early stopping is worth for label
+#   ranking by loss, which is what trimming uses, hardly fades in either. So how much early stopping is worth for label
 #   errors is {doc}`a question of its own <open_questions>`.
 
 # %% tags=["hide-input"]

@@ -28,7 +28,7 @@
 
 # %% tags=["parameters"]
 instances: int = 1000  # random instances that the lemmas are checked on, 10 to 100000
-alpha: float = 0.8  # fraction kept where no sample is bad (alpha in the paper), in (0, 1)
+alpha: float = 0.8  # fraction kept where no sample is bad (alpha in the paper), above 0, at most 0.999
 d: int = 20  # features of the larger data sets, 2 to 100
 seed: int = 0  # of everything, 0 or more
 

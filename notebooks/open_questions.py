@@ -148,7 +148,8 @@ show(digits)
 # ## On CIFAR-10
 #
 # A larger problem with another default, that of {doc}`its page <cifar>`: ReLU, batch norm, momentum, plain logits;
-# early rounds first, the last fit in full. The same settings, systematic errors with 60 % right labels, at three seeds.
+# early rounds first, the last fit in full. The same settings, systematic errors with 60 % right labels, at three seeds,
+# shifted images at two.
 
 # %% tags=["hide-input"]
 colour = compare("cifar", {"scale": "cpu", "noise": "systematic", "clean": 0.6}, COLOUR)

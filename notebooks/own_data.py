@@ -30,7 +30,7 @@
 
 # %% tags=["parameters"]
 errors: float = 0.3  # fraction of the labels that this page spoils, 0 to 0.6
-alpha: float = 0.65  # fraction kept in each round (alpha in Algorithm 1), in [0.3, 1)
+alpha: float = 0.65  # fraction kept in each round (alpha in Algorithm 1), 0.3 to 0.99
 planted: float = 0.05  # fraction of the labels that the test of the premise spoils on top, 0.01 to 0.2
 seed: int = 0  # of the errors, the split and the weights, 0 or more
 
@@ -98,8 +98,8 @@ print("trimmed loss by round:", model.objective_path_.round())
 
 # %% [markdown]
 # Classifiers are trimmed within each given class (`groups="classes"`), so that no class vanishes because it is rare or
-# hard. **Look at what was dropped**, largest loss first, and at the *easiest* samples too: twins among those are the
-# mark of a {doc}`backdoor <premise>`.
+# hard. **Look at what was dropped**, largest loss first, and at the *easiest* samples too: where many of those share a
+# small detail, such as the same few odd pixels, suspect a {doc}`backdoor <premise>`.
 
 # %%
 probability = model.predict_proba(X)[np.arange(len(y)), y]
@@ -169,8 +169,8 @@ found.map("{:.0%}".format)
 #
 # `iterate` asks for two functions: every sample's loss under a model, and a model fitted to those that are kept. Fit
 # *anew* each time, with the same number of steps, as the authors do. Whether either matters, and how long to fit,
-# {doc}`five seeds could not decide <open_questions>`; for {doc}`backdoors <premise>` the first passes are the safe
-# ones.
+# {doc}`five seeds could not decide <open_questions>`; against backdoors, if any passes are safe, it is
+# {doc}`the first ones <premise>`.
 
 # %%
 import torch

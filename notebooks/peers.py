@@ -26,8 +26,8 @@
 # * *Confident learning* {cite:p}`northcutt2021`, by the package cleanlab: predicted probabilities from cross-validation
 #   say which labels are wrong; those are dropped, once.
 #
-# At the end of this page you will have seen, for each of them, where it does better or worse than ITLM, and at what
-# cost.
+# At the end of this page you will have seen where each of them does better or worse than ITLM, where five seeds cannot
+# tell, and at what cost.
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.

@@ -38,8 +38,8 @@
 runs: int = 20  # data sets of the page's own run, for each point, 2 to 1000
 outputs: str = "random"  # or "coin", "mixture", "sign_flip", "shifted", "all_scales", "oblivious": their bad outputs
 link: str = "identity"  # their link: "identity", "leaky" or "wavy"
-small: float = 0.01  # their small noise; theta* has length 1, above 0
-large: float = 1.0  # their large noise, above 0
+small: float = 0.01  # their small noise; theta* has length 1; above 0, at most 100
+large: float = 1.0  # their large noise, above 0, at most 100
 d: int = 100  # their features, 2 to 200
 
 # %% tags=["hide-input"]

@@ -26,9 +26,9 @@
 # %pip install -q "itlm[linear,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-alpha: float = 0.75  # fraction kept (alpha in the paper), in [0.5, 1)
+alpha: float = 0.75  # fraction kept (alpha in the paper), 0.5 to 0.999
 clean: float = 0.8  # fraction that is clean (alpha* in the paper), in (0, 1]
-sigma: float = 0.5  # standard deviation of the noise; theta* has length 1, above 0
+sigma: float = 0.5  # standard deviation of the noise; theta* has length 1; above 0, at most 100
 tiny: int = 16  # samples of the data sets that are enumerated, 8 to 20
 sets: int = 100  # how many such data sets, 10 to 1000
 seed: int = 0  # of all data, 0 or more
