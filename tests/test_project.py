@@ -30,6 +30,12 @@ def test_the_lock_file_satisfies_what_pyproject_asks_for(root):
         assert requirement.specifier.contains(version), f"{requirement} is locked at {version}; run make lock"
 
 
+def test_make_lock_installs_all_that_is_locked(root):
+    recipe = (root / "Makefile").read_text().partition("\nlock:")[2]
+    extras, groups = re.search(r"'\.\[(.+?)\]'", recipe)[1].split(","), lock.direct()
+    assert {name for group in groups.values() for name in group} <= {name for e in ["", *extras] for name in groups[e]}
+
+
 def test_environment_yml_names_the_locked_versions(root):
     assert (root / "environment.yml").read_text() == lock.environment(lock.locked())
     environment = yaml.safe_load((root / "environment.yml").read_text())
