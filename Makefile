@@ -73,5 +73,5 @@ clean: ## remove what was built, .venv included
 	touch $@
 
 .venv/.all: .venv/.book
-	$(INSTALL) '.[torch,book,sweeps,test]'
+	$(INSTALL) '.[torch,book,sweeps,compare,test]'
 	touch $@

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from .networks import pick_device
+from .records import Refused
 from .trimming import Round
 
 __all__ = ["Checkpoint", "resumable"]
@@ -42,16 +43,14 @@ def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, chec
 
     Raises
     ------
-    ValueError
+    itlm.records.Refused
         If the checkpoint is of another run.
     """
     path, done, start = None if checkpoint is None else Path(checkpoint), -1, {}
     saved = None if path is None else read(path)
     if saved:
         if saved.get("key") != record.key:
-            raise ValueError(
-                f"checkpoint {path} is of run {saved.get('key')}, this is run {record.key}: remove the file"
-            )
+            raise Refused(f"checkpoint {path} is of run {saved.get('key')}, this is run {record.key}: remove the file")
         theta = make_network()
         theta.load_state_dict(saved["theta"])
         theta = theta.to(pick_device(), memory_format=torch.channels_last).eval()
@@ -123,7 +122,8 @@ class Checkpoint:
         saved = read(self.path)
         if saved is None:
             return 0
-        if (device := saved.get("device", "cpu")) != self.device:
+        is_fit, device = "identity" in saved, saved.get("device", "cpu")
+        if is_fit and device != self.device:
             # Its states of generator and scaler fit no other; and losses differ a little, and so may what was kept.
             warnings.warn(
                 f"checkpoint {self.path} was saved on {device}, this fit is on {self.device}: it is ignored, "
@@ -132,7 +132,7 @@ class Checkpoint:
             )
             return 0
         if saved.get("identity") != self.identity:
-            raise ValueError(
+            raise Refused(
                 f"checkpoint {self.path} is of another fit ({saved.get('identity')}); this one is {self.identity}. "
                 "Remove the file or choose another name"
             )

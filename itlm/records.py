@@ -26,6 +26,7 @@ __all__ = [
     "Record",
     "Damaged",
     "Missing",
+    "Refused",
     "begin",
     "key",
     "selection",
@@ -52,6 +53,10 @@ class Damaged(ValueError):
 
 class Missing(RuntimeError):
     """A run needs a package or a program that is not installed; the message names it and says how to get it."""
+
+
+class Refused(ValueError):
+    """A checkpoint is of another run or fit; the message names the file and the remedy."""
 
 
 @dataclass

@@ -31,6 +31,13 @@ from . import data, records
 __all__ = ["GridError", "Run", "load", "configurations", "expand", "left", "faults", "throughput", "main"]
 
 
+UNNAMED = ("DefaultCPUAllocator", "CUDA error", "cuDNN error", "CUBLAS_STATUS")  # in errors that have no class in torch
+
+
+class _MachineFault(RuntimeError):
+    """One of these."""
+
+
 class GridError(ValueError):
     """A grid that cannot be run; the message names the file, the line and what is wrong."""
 
@@ -97,6 +104,10 @@ def load(path: Path) -> dict:
     try:
         _ = _experiment(grid).Config
     except (ImportError, AttributeError) as error:
+        lacking = getattr(error, "name", None) or ""
+        if isinstance(error, ImportError) and not lacking.startswith("itlm"):
+            name = grid["experiment"]
+            raise GridError(f"{path}: {name} needs {lacking}: pip install 'itlm[torch,linear]' ({error})") from error
         raise GridError(f"{path}: experiment must be a module of itlm such as labels or gan: {error}") from error
     return grid
 
@@ -212,14 +223,15 @@ def configuration(experiment, row: dict[str, str]):
 
 
 def throughput(experiment: str) -> float | None:
-    """Return the median sample visits a second over the recorded runs; None where there are none."""
+    """Return the sample visits a second of all recorded runs together; None where there are none."""
     try:
         runs, values = records.results(f"{experiment}.runs"), records.results(experiment)
     except FileNotFoundError:
         return None
     visits = values[values.metric == "visits"].groupby("key").value.max()
-    speeds = (runs.key.map(visits) / runs.seconds)[runs.status == "ok"]
-    return float(speeds.median()) if len(speeds) else None
+    runs = runs[(runs.status == "ok") & runs.key.isin(visits.index)]
+    seconds = float(runs.seconds.sum())
+    return float(runs.key.map(visits).sum()) / seconds if seconds else None
 
 
 def options() -> argparse.ArgumentParser:
@@ -277,30 +289,50 @@ def _run(grid, parts) -> int:
             if not _part(parts, run).exists():  # or another process had it
                 print(f"[{number}/{len(todo)}] {run}", flush=True)
                 try:
-                    record = experiment.run(run.config, checkpoint=parts / f"{run.key}.pt")
+                    record = _recorded_run(experiment, run, parts / f"{run.key}.pt")
                 except (*_machines_faults(), data.DataError):
                     raise  # not the run's fault, which stays to be done
                 except records.Missing as error:
                     print(f"LEFT OUT {run}: {error}", flush=True)
                     continue
                 except Exception as error:  # the others still run; the record says why this one did not
-                    if "DefaultCPUAllocator" in str(error):  # torch has no class for a CPU's memory
-                        raise MemoryError(str(error)) from error
+                    if any(words in str(error) for words in UNNAMED):
+                        raise _MachineFault(str(error)) from error
                     record = records.begin(
                         grid["experiment"], experiment.RECIPE, run.config, experiment.digest(run.config)
                     ).finish(f"{type(error).__name__}: {error}")
                     print(f"FAILED {run}: {record.provenance['reason']}", flush=True)
                 records.save_part(record, parts)
-            for file in parts.glob(f"{run.key}.pt*"):  # of a run that failed: nothing will go on from it
-                file.unlink()
+            _discard(parts / f"{run.key}.pt")  # of a run that failed: nothing will go on from it
             (parts / f"{run.key}.lock").unlink(missing_ok=True)  # whoever waits with it open will find the part
     return 0
+
+
+def _recorded_run(experiment, run: Run, checkpoint: Path) -> records.Record:
+    """Run once; anew where what a killed process has left is refused.
+
+    In a sweep the file is named by the run's key. So it is of another fit only if the code has changed meanwhile, or
+    if this machine rounds losses another way than the one that left it.
+    """
+    try:
+        return experiment.run(run.config, checkpoint=checkpoint)
+    except records.Refused as error:
+        print(f"ANEW {run}: {error}", flush=True)
+        _discard(checkpoint)
+        return experiment.run(run.config, checkpoint=checkpoint)
+
+
+def _discard(checkpoint: Path) -> None:
+    """Remove a run's checkpoint, and those of its fits."""
+    for file in checkpoint.parent.glob(f"{checkpoint.name}*"):
+        file.unlink()
 
 
 def _machines_faults() -> tuple:
     """The errors that another machine, or this one mended, would not have."""
     torch = sys.modules.get("torch")  # none of its errors comes before it is loaded
-    return OSError, ImportError, MemoryError, *([torch.cuda.OutOfMemoryError] if torch else [])
+    named = [torch.cuda.OutOfMemoryError, getattr(torch, "AcceleratorError", _MachineFault)] if torch else []
+    return OSError, ImportError, MemoryError, _MachineFault, *named
 
 
 def _plan(grid, parts) -> int:
@@ -315,11 +347,15 @@ def _plan(grid, parts) -> int:
 def _collect(grid, parts) -> int:
     with _claim(records.folder() / f".{grid['experiment']}.lock", wait=True):  # two sweeps may end at the same time
         added = records.collect(grid["experiment"], parts)
-    print(f"{added} runs added to results/, {len(left(grid, parts))} left to run")
     runs = _recorded(grid["experiment"])
+    try:
+        todo, mine = len(left(grid, parts)), {run.key: run for run in expand(grid)}
+    except data.DataError as error:
+        print(f"{added} runs added to results/; which ones are left or failed is not known here: {error}")
+        return 0
+    print(f"{added} runs added to results/, {todo} left to run")
     if runs is None:
         return 0
-    mine = {run.key: run for run in expand(grid)}
     failed = runs[runs.key.isin(mine) & (runs.status == "failed")]
     for row in failed.itertuples():
         print(f"FAILED {mine[row.key]}: {row.reason}")

@@ -1,10 +1,12 @@
 """What several tests share."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # what is tested, such as going on to the same bits, holds on CPUs
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 

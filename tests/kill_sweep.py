@@ -1,6 +1,6 @@
 """Kill a small sweep at random moments, start it again each time, and look what was lost.
 
-    python tests/kill_sweep.py                      20 kills; some minutes
+    python tests/kill_sweep.py                      20 kills; some minutes, on Linux
     python tests/kill_sweep.py --kills 5 --seed 1
 
 Two workers side by side, and every third time ``make sweep``. What is killed, with SIGKILL, is one worker, whoever

@@ -154,6 +154,22 @@ def test_what_made_a_notebook_stale_is_named(house, name, file, old, new):
     assert notebooks.stale(source) == [f"{file} has changed"]
 
 
+def test_moving_the_border_of_two_cells_counts(house):
+    source = house / "notebooks" / "algorithm.py"
+    edit(source, "slope, offset, noise = 2.0", "\n# %%\nslope, offset, noise = 2.0")
+    assert notebooks.stale(source) == ["notebooks/algorithm.py has changed"]
+
+
+def test_code_is_written_out_alike_in_every_python():
+    code = "def f(x, *, y=None): return [f'{x:{y}}', '', None]"
+    assert notebooks.written(ast.parse(code)) == (
+        "Module(body=[FunctionDef(name='f', args=arguments(args=[arg(arg='x')], kwonlyargs=[arg(arg='y')], "
+        "kw_defaults=[None]), body=[Return(value=List(elts=[JoinedStr([FormattedValue(value=Name(id='x', ctx=Load()), "
+        "conversion=-1, format_spec=JoinedStr([FormattedValue(value=Name(id='y', ctx=Load()), conversion=-1)]))]), '', "
+        "None], ctx=Load()))])])"
+    )
+
+
 def test_a_new_table_makes_the_scorecard_stale_and_no_other_page(house):
     (house / "results" / "new.csv").write_text("key\n")
     assert notebooks.stale(house / "notebooks" / "scorecard.py") == ["results/new.csv is new"]

@@ -121,6 +121,17 @@ def test_the_scorecard_sorts_and_searches(site, page):
 
 
 @browser_only
+def test_signed_numbers_sort_by_their_value(site, page):
+    page.goto((site / "notebooks" / "open_questions.html").as_uri())
+    table = page.locator("table.sortable").first
+    heads = table.locator("th").all_inner_texts()
+    column = next(place for place, name in enumerate(heads, 1) if name.startswith("difference"))
+    table.get_by_role("button", name="difference").click()
+    shown = [float(text.split()[0]) for text in table.locator(f"td:nth-child({column})").all_inner_texts()]
+    assert len(shown) > 10 and min(shown) < 0 < max(shown) and shown == sorted(shown)
+
+
+@browser_only
 def test_search_finds_a_page(site, page):
     page.goto((site / "search.html").as_uri() + "?q=telephone")
     page.wait_for_selector("ul.search li")

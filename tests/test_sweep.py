@@ -323,8 +323,45 @@ def test_a_missing_data_set_is_named_before_anything_is_run(tmp_path, place, cap
     assert seeds == []
 
 
+def test_what_is_collected_without_the_data_set_is_said(tmp_path, place, capsys, monkeypatch):
+    path = write(place, {"seed": 0}, dataset="mnist")
+    part(place / "parts", "m")
+    monkeypatch.setenv("ITLM_DATA", str(tmp_path / "none"))
+    assert sweep.main([path, "--collect"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("1 runs added to results/; which ones are left or failed is not known here: no mnist in ")
+    assert len(tables(place / "results")[0]) == 1
+
+
+def test_a_package_that_an_experiment_needs_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    monkeypatch.delitem(sys.modules, "itlm.labels")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump({"experiment": "labels", "blocks": [{"seed": 0}]}))
+    assert f"{path}: labels needs torch: pip install 'itlm[torch,linear]'" in refused(capsys, path)
+
+
+def test_a_checkpoint_that_is_refused_is_no_failed_run(place, capsys, monkeypatch):
+    path, seeds = write(place, {"seed": 0}), []
+    (run,) = expand(sweep.load(Path(path)))
+    left_behind = place / "parts" / f"{run.key}.pt.fit0"
+    left_behind.write_bytes(b"of older code")
+
+    def picky(config, *, checkpoint):
+        seeds.append(config.seed)
+        if left_behind.exists():
+            raise records.Refused("checkpoint x is of another fit")
+        return quick(config)
+
+    monkeypatch.setattr(labels, "run", picky)
+    assert run_and_collect(path) == 0 and seeds == [0, 0]
+    assert "ANEW" in capsys.readouterr().out and tables(place / "results")[0].status.tolist() == ["ok"]
+
+
 FAULTS = [OSError(5, "Input/output error"), data.DataError("mnist is gone"), ImportError("No module named 'sklearn'")]
 FAULTS += [MemoryError("Unable to allocate 9 GiB"), torch.cuda.OutOfMemoryError("CUDA out of memory")]
+FAULTS += [RuntimeError("CUDA error: an illegal memory access was encountered")]
 
 
 def thrown(error):
@@ -369,6 +406,7 @@ def test_runs_whose_package_is_missing_are_left_out_and_stay_to_be_done(place, c
     assert peers.Missing is regressors.Missing is records.Missing
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
 @pytest.mark.parametrize("what", ["part", "checkpoint", "values", "runs"])
 def test_a_full_disk_loses_nothing_that_was_recorded(place, capsys, monkeypatch, what):
     path = write(place, {"seed": [0, 1]})

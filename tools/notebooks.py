@@ -45,7 +45,7 @@ def fingerprint(source: Path) -> dict[str, str]:
     notebook = jupytext.read(source)
     cells = [c for c in notebook.cells if c.cell_type == "code" and "skip-execution" not in c.metadata.get("tags", [])]
     code = ast.parse("\n".join(c.source for c in cells))
-    marks = {source.relative_to(ROOT).as_posix(): digest(ast.dump(code))}
+    marks = {source.relative_to(ROOT).as_posix(): digest("\n".join(written(ast.parse(c.source)) for c in cells))}
     pending, seen = [code], set()
     while pending:
         tree = pending.pop()
@@ -53,7 +53,7 @@ def fingerprint(source: Path) -> dict[str, str]:
             seen.add(module)
             text = (ROOT / "itlm" / f"{module}.py").read_text()
             pending.append(ast.parse(text))
-            marks[f"itlm/{module}.py"] = digest(ast.dump(without_docstrings(ast.parse(text))))
+            marks[f"itlm/{module}.py"] = digest(written(without_docstrings(ast.parse(text))))
         for pattern in results_read(tree):
             for table in sorted((ROOT / "results").glob(pattern)):
                 marks[table.relative_to(ROOT).as_posix()] = digest(table.read_bytes())
@@ -63,6 +63,20 @@ def fingerprint(source: Path) -> dict[str, str]:
 def digest(content: str | bytes) -> str:
     """A short name for a content."""
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:16]
+
+
+def written(node) -> str:
+    """Write a syntax tree out, alike in every Python: `ast.dump` of newer ones knows other empty fields."""
+    if isinstance(node, ast.Constant):
+        return repr(node.value)
+    if isinstance(node, list):
+        return f"[{', '.join(map(written, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if isinstance(node, ast.JoinedStr):  # of which some versions have empty parts
+        return f"JoinedStr({written([part for part in node.values if getattr(part, 'value', None) != ''])})"
+    fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+    return f"{type(node).__name__}({', '.join(f'{name}={written(value)}' for name, value in fields)})"
 
 
 def modules_of(tree: ast.AST) -> set[str]:

@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 KNOWN = {100.0, 95.0, 3.11}  # the whole, the level of every interval, the oldest Python
 
 # A measurement in prose: a number with decimals, or with a unit that experiments measure in.
-MEASURED = re.compile(r"(?<![\w.*])(\d+\.\d+|\d+(?:\.\d+)?(?= ?(?:%|points?\b|seconds?\b|minutes?\b)))(?![\w.])")
+UNITS = r"(?: ?(?:%|points?\b|seconds?\b|min(?:utes?)?\b|times\b)|-fold\b)"
+MEASURED = re.compile(rf"(?<![\w.])(\d+\.\d+|\d+(?:\.\d+)?(?={UNITS}))(?![\w.])")
 
 
 def check_table(name: str) -> list[str]:
@@ -60,7 +61,7 @@ def check_page(path: Path) -> list[str]:
     complaints = []
     for text in texts:
         for line in text.splitlines():
-            for number in MEASURED.findall(re.sub(r"`[^`]*`|https?://\S+", "", line)):
+            for number in MEASURED.findall(re.sub(r"`[^`]*`|https?://\S+|\*", "", line)):
                 if float(number) not in known and round(float(number), 1) not in {round(k, 1) for k in known}:
                     complaints.append(f"{path.relative_to(ROOT)}: types {number} in {line.strip()!r}")
     return complaints

@@ -34,6 +34,9 @@ document.addEventListener("DOMContentLoaded", () => {
     filter();
 
     const byText = new Intl.Collator(undefined, { numeric: true }).compare;
+    const isNumber = (text) => /^[+-]?\d/.test(text);
+    const inOrder = (a, b) =>
+      (isNumber(a) && isNumber(b) && parseFloat(a.replaceAll(",", "")) - parseFloat(b.replaceAll(",", ""))) || byText(a, b);
     heads.forEach((head, column) => {
       const button = document.createElement("button");
       button.type = "button";
@@ -43,8 +46,8 @@ document.addEventListener("DOMContentLoaded", () => {
         const down = head.getAttribute("aria-sort") === "ascending";
         heads.forEach((other) => other.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", down ? "descending" : "ascending");
-        const value = (row) => row.cells[column].textContent;
-        body.append(...rows.sort((a, b) => (down ? -1 : 1) * byText(value(a), value(b))));
+        const value = (row) => row.cells[column].textContent.trim().replace("−", "-");
+        body.append(...rows.sort((a, b) => (down ? -1 : 1) * inOrder(value(a), value(b))));
       });
     });
   }
