@@ -314,7 +314,7 @@ variants = {
     "as above": {},
     "unbounded logits": {"bounded": False},
     "ReLU": {"activation": "relu"},
-    "momentum 0.9, step size 0.01": {"momentum": 0.9, "lr": 0.01},
+    "momentum 0.9": {"momentum": 0.9, "lr": 0.01},
     "10 epochs": {"epochs": 10.0},
     "40 epochs": {"epochs": 40.0},
     "ReLU, unbounded, momentum": {"activation": "relu", "bounded": False, "momentum": 0.9, "lr": 0.01},
