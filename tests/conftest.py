@@ -24,3 +24,23 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder for results and parts, and few images that are soon loaded."""
+    import numpy as np
+    from runs import use
+
+    from itlm import data, noisy, records
+
+    full = data.load("mnist5k")
+    few = {name: array[: 300 if name.startswith("train") else 100] for name, array in full._asdict().items()}
+    np.savez(tmp_path / "few.npz", **few)
+    monkeypatch.setattr(records, "folder", records.folder)
+    monkeypatch.setitem(data._BUILT_IN, "mnist5k", None)
+    for folder in ("results", "parts"):
+        (tmp_path / folder).mkdir()
+    use(tmp_path / "results", tmp_path / "few.npz")
+    yield tmp_path
+    noisy._images.cache_clear()

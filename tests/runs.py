@@ -1,11 +1,16 @@
-"""Runs made up for tests, and what was recorded of runs."""
+"""Runs and sweeps made up for tests, and what was recorded of them."""
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import yaml
 
-from itlm import labels, records
+from itlm import data, labels, noisy, records, sweep
+
+SMALL = {"n": 120, "epochs": 1, "batch": 20, "rounds": 2, "noise": "random", "clean": 0.8, "balanced": True}
 
 
 def part(folder, name, seed=0, status="", values=(1.0,), experiment="labels", key=None):
@@ -53,3 +58,44 @@ def finished(parts: Path) -> dict[str, tuple]:
     """The part files, each as it was written: one that is written again differs."""
     paths = sorted(parts.glob("*.json"))
     return {records.read_part(p).key: (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in paths}
+
+
+# sweeps of labels; the fixture `place` has their folders
+
+
+def grid(*blocks, **fixed):
+    return {"experiment": "labels", "fixed": fixed, "blocks": list(blocks)}
+
+
+def write(folder, *blocks, **fixed):
+    path = folder / "grid.yaml"
+    path.write_text(yaml.safe_dump(grid(*blocks, **SMALL | fixed), sort_keys=False))
+    return str(path)
+
+
+def run_and_collect(path):
+    assert sweep.main([path]) == 0
+    return sweep.main([path, "--collect"])
+
+
+def begun(monkeypatch, run=None):
+    """Note which seeds are run."""
+    seeds, run = [], run or labels.run
+    monkeypatch.setattr(labels, "run", lambda c, **options: seeds.append(c.seed) or run(c, **options))
+    return seeds
+
+
+def quick(config, **_):
+    time.sleep(0.01)
+    record = records.begin("labels", labels.RECIPE, config, labels.digest(config))
+    record.add(0, {"m": 1.0})
+    return record.finish()
+
+
+def use(results: Path, images=None) -> None:
+    """Record into another folder, and let mnist5k be a few images."""
+    records.folder = lambda: results
+    if images is not None:
+        few = data.Images(**np.load(images))
+        data._BUILT_IN["mnist5k"] = lambda: few
+        noisy._images.cache_clear()

@@ -7,27 +7,32 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import count
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 import yaml
-from runs import assert_same_but_for_times, finished, part, tables, texts
+from runs import (
+    SMALL,
+    assert_same_but_for_times,
+    begun,
+    finished,
+    grid,
+    part,
+    quick,
+    run_and_collect,
+    tables,
+    texts,
+    use,
+    write,
+)
 
-from itlm import data, labels, noisy, peers, records, regressors, sweep, training
+from itlm import data, labels, records, sweep, training
 from itlm.sweep import configurations, expand
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 HERE = Path(__file__).parent
-SMALL = {"n": 120, "epochs": 1, "batch": 20, "rounds": 2, "noise": "random", "clean": 0.8, "balanced": True}
-
-
-def grid(*blocks, **fixed):
-    return {"experiment": "labels", "fixed": fixed, "blocks": list(blocks)}
 
 
 # configurations
@@ -92,41 +97,6 @@ def test_a_run_has_its_key_and_the_visits_it_will_cost():
 # main
 
 
-def use(results: Path, images=None) -> None:
-    """Record into another folder, and let mnist5k be a few images."""
-    records.folder = lambda: results
-    if images is not None:
-        few = data.Images(**np.load(images))
-        data._BUILT_IN["mnist5k"] = lambda: few
-        noisy._images.cache_clear()
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A folder for results and parts, and few images that are soon loaded."""
-    full = data.load("mnist5k")
-    few = {name: array[: 300 if name.startswith("train") else 100] for name, array in full._asdict().items()}
-    np.savez(tmp_path / "few.npz", **few)
-    monkeypatch.setattr(records, "folder", records.folder)
-    monkeypatch.setitem(data._BUILT_IN, "mnist5k", None)
-    for folder in ("results", "parts"):
-        (tmp_path / folder).mkdir()
-    use(tmp_path / "results", tmp_path / "few.npz")
-    yield tmp_path
-    noisy._images.cache_clear()
-
-
-def write(folder, *blocks, **fixed):
-    path = folder / "grid.yaml"
-    path.write_text(yaml.safe_dump(grid(*blocks, **SMALL | fixed), sort_keys=False))
-    return str(path)
-
-
-def run_and_collect(path):
-    assert sweep.main([path]) == 0
-    return sweep.main([path, "--collect"])
-
-
 def test_a_plan_lists_the_runs_with_their_cost_and_runs_none(place, capsys):
     path = write(place, {"seed": [0, 1], "method": ["itlm", "oracle"]})
     assert sweep.main([path, "--plan"]) == 0
@@ -155,20 +125,6 @@ def test_a_plan_after_nothing_but_failures_knows_no_cost(place, capsys):
 def test_collecting_before_anything_was_run_says_what_is_left(place, capsys):
     assert sweep.main([write(place, {"seed": [0, 1]}), "--collect"]) == 0
     assert capsys.readouterr().out == "0 runs added to results/, 2 left to run\n"
-
-
-def begun(monkeypatch, run=None):
-    """Note which seeds are run."""
-    seeds, run = [], run or labels.run
-    monkeypatch.setattr(labels, "run", lambda c, **options: seeds.append(c.seed) or run(c, **options))
-    return seeds
-
-
-def quick(config, **_):
-    time.sleep(0.01)
-    record = records.begin("labels", labels.RECIPE, config, labels.digest(config))
-    record.add(0, {"m": 1.0})
-    return record.finish()
 
 
 def test_what_is_recorded_is_not_run_again(place, monkeypatch, capsys):
@@ -264,304 +220,6 @@ def test_two_sweeps_that_end_together_collect_one_after_the_other(place, parts):
         assert not waiting.done() and not (place / "results" / "labels.csv").exists()
         fcntl.flock(other, fcntl.LOCK_UN)
     assert end == [0] and (place / "results" / "labels.csv").exists()
-
-
-# bad input
-
-
-def refused(capsys, path, *options):
-    """The sweep stops before it has run or changed anything; return what it says."""
-    assert sweep.main([str(path), *options]) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.startswith("STOPPED ") and said.err.count("\n") == 1
-    return said.err
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("blocks:\n  - {seed: 0}\n  - {sede: 1}\n", ":4: unknown field 'sede'; the fields are scale, dataset,"),
-        ("fixed: {sede: 1}\nblocks:\n  - {seed: 0}\n", ":4: unknown field 'sede' in fixed; the fields are scale,"),
-        ("blocks:\n  - {clean: 60}\n", ":3: clean must be a number in [0, 1], got 60"),
-        ("blocks:\n  - {seed: []}\n", ":3: seed has no values"),
-        ("blocks:\n  - {seed: 0}\n  - {seed: 0}\n", ":4: {'seed': 0} is already in "),
-        ("blocks:\n  - seed: 0\n    clean: 0.5\n    seed: 1\n", ":5: seed is given twice"),
-        ("blocks:\n  - {seed: 0\n", ":4: expected ',' or '}'"),
-        ("blocks: {seed: 0}\n", ":2: blocks must be a list of fields"),
-        ("blocks: 3\n", ":2: blocks must be a list of fields"),
-        ("block: [{seed: 0}]\n", ": a grid has experiment, blocks and perhaps fixed, got experiment, block"),
-        (None, ": a grid has experiment, blocks and perhaps fixed, got NoneType"),
-        ("blocks: [{seed: 0}]\nexperiment: lables\n", ":3: experiment is given twice"),
-    ],
-)
-def test_a_grid_that_cannot_be_run_is_named_with_its_line(tmp_path, capsys, text, message):
-    path = tmp_path / "grid.yaml"
-    path.write_text("" if text is None else f"experiment: labels\n{text}")
-    assert f"{path}{message}" in refused(capsys, path)
-    assert not list(tmp_path.glob("parts/*"))
-
-
-@pytest.mark.parametrize("name", ["lables", "data", 3])
-def test_a_grid_of_no_experiment_says_what_one_is(tmp_path, capsys, name):
-    path = tmp_path / "grid.yaml"
-    path.write_text(yaml.safe_dump({"experiment": name, "blocks": [{"seed": 0}]}))
-    assert f"{path}: experiment must be a module of itlm such as labels or gan: " in refused(capsys, path)
-
-
-def test_a_grid_that_is_missing_is_named_with_those_that_are_there(tmp_path, capsys):
-    (tmp_path / "other.yaml").write_text("")
-    said = refused(capsys, tmp_path / "grid.yaml")
-    assert f"'{tmp_path}/grid.yaml'" in said and said.endswith("are: other\n")
-
-
-def test_a_missing_data_set_is_named_before_anything_is_run(tmp_path, place, capsys, monkeypatch):
-    monkeypatch.setenv("ITLM_DATA", str(tmp_path / "none"))
-    path, seeds = write(place, {"seed": 0}, dataset="mnist"), begun(monkeypatch, quick)
-    for options in ([], ["--plan"]):
-        said = refused(capsys, path, *options)
-        assert f"STOPPED {path}: no mnist in {tmp_path}/none/mnist" in said and "Remedies: " in said
-    assert seeds == []
-
-
-def test_what_is_collected_without_the_data_set_is_said(tmp_path, place, capsys, monkeypatch):
-    path = write(place, {"seed": 0}, dataset="mnist")
-    part(place / "parts", "m")
-    monkeypatch.setenv("ITLM_DATA", str(tmp_path / "none"))
-    assert sweep.main([path, "--collect"]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("1 runs added to results/; which ones are left or failed is not known here: no mnist in ")
-    assert len(tables(place / "results")[0]) == 1
-
-
-def test_a_package_that_an_experiment_needs_is_named(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    monkeypatch.delitem(sys.modules, "itlm.labels")
-    monkeypatch.setitem(sys.modules, "torch", None)
-    path = tmp_path / "grid.yaml"
-    path.write_text(yaml.safe_dump({"experiment": "labels", "blocks": [{"seed": 0}]}))
-    assert f"{path}: labels needs torch: pip install 'itlm[torch,linear]'" in refused(capsys, path)
-
-
-def test_a_checkpoint_that_is_refused_is_no_failed_run(place, capsys, monkeypatch):
-    path, seeds = write(place, {"seed": 0}), []
-    (run,) = expand(sweep.load(Path(path)))
-    left_behind = place / "parts" / f"{run.key}.pt.fit0"
-    left_behind.write_bytes(b"of older code")
-
-    def picky(config, *, checkpoint):
-        seeds.append(config.seed)
-        if left_behind.exists():
-            raise records.Refused("checkpoint x is of another fit")
-        return quick(config)
-
-    monkeypatch.setattr(labels, "run", picky)
-    assert run_and_collect(path) == 0 and seeds == [0, 0]
-    assert "ANEW" in capsys.readouterr().out and tables(place / "results")[0].status.tolist() == ["ok"]
-
-
-FAULTS = [OSError(5, "Input/output error"), data.DataError("mnist is gone"), ImportError("No module named 'sklearn'")]
-FAULTS += [MemoryError("Unable to allocate 9 GiB"), torch.cuda.OutOfMemoryError("CUDA out of memory")]
-FAULTS += [RuntimeError("CUDA error: an illegal memory access was encountered")]
-
-
-def thrown(error):
-    raise error
-
-
-@pytest.mark.parametrize(
-    "fault, said",
-    [
-        *((partial(thrown, error), str(error)) for error in FAULTS),
-        (lambda: torch.empty(10**15), "can't allocate memory"),
-    ],
-    ids=[*(type(error).__name__ for error in FAULTS), "torch on a CPU"],
-)
-def test_a_fault_of_the_machine_stops_the_sweep_and_is_no_failed_run(place, capsys, monkeypatch, fault, said):
-    def faulty(config, **_):
-        if config.seed == 1:
-            fault()
-        return quick(config)
-
-    path = write(place, {"seed": [0, 1, 2]})
-    with monkeypatch.context() as patch:
-        patch.setattr(labels, "run", faulty)
-        assert sweep.main([path]) == 2
-    assert said in capsys.readouterr().err and len(finished(place / "parts")) == 1
-    seeds = begun(monkeypatch, quick)
-    assert sweep.main([path]) == 0 and seeds == [1, 2]
-
-
-def test_runs_whose_package_is_missing_are_left_out_and_stay_to_be_done(place, capsys, monkeypatch):
-    def lacking(config, **_):
-        if config.method == "confident":
-            raise records.Missing("cleanlab is not installed: pip install cleanlab")
-        return quick(config)
-
-    path = write(place, {"method": ["confident", "oracle"]})
-    monkeypatch.setattr(labels, "run", lacking)
-    assert run_and_collect(path) == 0
-    said = capsys.readouterr().out
-    assert "LEFT OUT" in said and "method=confident" in said and "pip install cleanlab" in said
-    assert "1 runs added to results/, 1 left to run" in said
-    assert peers.Missing is regressors.Missing is records.Missing
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-@pytest.mark.parametrize("what", ["part", "checkpoint", "values", "runs"])
-def test_a_full_disk_loses_nothing_that_was_recorded(place, capsys, monkeypatch, what):
-    path = write(place, {"seed": [0, 1]})
-    if what != "checkpoint":
-        monkeypatch.setattr(labels, "run", quick)
-    part(place / "parts", "m", seed=9)
-    records.collect("labels", place / "parts")
-    recorded = texts(place / "results")
-    first, second = expand(sweep.load(Path(path)))
-    full = {  # where a file is written before it gets its name
-        "part": place / "parts" / f".{second.key}.json.tmp",
-        "checkpoint": place / "parts" / f"{second.key}.pt.{os.getpid()}.tmp",
-        "values": place / "results" / ".labels.csv.tmp",
-        "runs": place / "results" / ".labels.runs.csv.tmp",
-    }[what]
-    full.symlink_to("/dev/full")
-    name = full.name.removesuffix(".tmp").removeprefix(".").removesuffix(f".{os.getpid()}")
-    codes = [sweep.main([path]), sweep.main([path, "--collect"])]
-    said = capsys.readouterr().err
-    assert 2 in codes and f"No space left on device: '{full.with_name(name)}'" in said and "making room" in said
-    assert not full.is_symlink() and not list(place.rglob("*.tmp"))  # what was half written takes no room
-    assert first.key in finished(place / "parts") and all(
-        set(old.splitlines()) <= set(new.splitlines())
-        for old, new in zip(recorded, texts(place / "results"), strict=True)
-    )
-    before = finished(place / "parts")
-    assert run_and_collect(path) == 0 and before.items() <= finished(place / "parts").items()
-    assert tables(place / "results")[0].status.tolist() == ["ok"] * 3
-    assert set(tables(place / "results")[1].key) == set(tables(place / "results")[0].key)
-
-
-def test_a_folder_without_file_locks_is_refused(place, capsys, monkeypatch):
-    monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(37, "No locks available")))
-    said = refused(capsys, write(place, {"seed": 0}))
-    assert "No locks available" in said and "--parts and results/ must lie on a file system with file locks" in said
-
-
-def lines(path, number, change):
-    """Change one line of a file, counted from 1."""
-    found = path.read_text().splitlines(keepends=True)
-    found[number - 1] = change(found[number - 1])
-    path.write_text("".join(found))
-
-
-TORN = [
-    ("labels.csv", lambda path: path.write_text(path.read_text()[:-1]), 5, "the line is cut short"),
-    ("labels.csv", lambda path: lines(path, 3, lambda line: line[:14] + "\n"), 3, "has 2 fields, the first line has 4"),
-    ("labels.csv", lambda path: lines(path, 3, lambda line: line.replace(",2", ",high")), 3, "value must be a"),
-    (
-        "labels.csv",
-        lambda path: lines(path, 2, lambda line: line.replace(",0,", ",zero,")),
-        2,
-        "round must be a number",
-    ),
-    ("labels.csv", lambda path: lines(path, 1, lambda line: line.replace("round", "t")), 1, "column round is missing"),
-    ("labels.csv", lambda path: lines(path, 2, lambda line: f"<<<<<<< HEAD\n{line}"), 2, "has 1 fields"),
-    ("labels.csv", lambda path: path.write_text(""), 1, "column key, round, metric, value is missing"),
-    ("labels.runs.csv", lambda path: path.write_text(path.read_text()[:-30]), 3, "fields, the first line has "),
-    ("labels.runs.csv", lambda path: lines(path, 1, lambda line: line.replace("status", "state")), 1, "column status"),
-    (
-        "labels.runs.csv",
-        lambda path: lines(path, 2, lambda line: line.replace("True", '"True', 1)),
-        3,
-        "unexpected end",
-    ),
-]
-WRONG = [
-    (
-        "labels.runs.csv",
-        lambda path: lines(path, 3, lambda line: line.replace(",0.6,", ",0.7,")),
-        3,
-        "the parameters make",
-    ),
-    (
-        "labels.runs.csv",
-        lambda path: lines(path, 3, lambda line: line.replace(",0.6,", ",60,")),
-        3,
-        "none: clean must be",
-    ),
-    (
-        "labels.runs.csv",
-        lambda path: lines(path, 3, lambda line: line.replace(",True,", ",yes,")),
-        3,
-        "none: bounded must",
-    ),
-    ("labels.runs.csv", lambda path: lines(path, 3, lambda line: "f" * 12 + line[12:]), 3, "the key is ffffffffffff"),
-    ("labels.runs.csv", lambda path: lines(path, 3, lambda line: 2 * line), 4, "is in line 3 already"),
-    (
-        "labels.csv",
-        lambda path: path.write_text("".join(path.read_text().splitlines(True)[:3])),
-        None,
-        "has no values in",
-    ),
-]
-
-
-@pytest.mark.parametrize(("name", "spoil", "line", "message"), TORN + WRONG)
-def test_a_table_that_a_hand_has_changed_is_named_with_its_line_and_left_alone(
-    place, capsys, monkeypatch, name, spoil, line, message
-):
-    for seed in (0, 1):
-        part(place / "parts", "m", seed, values=(1.0, 2.0))
-    records.collect("labels", place / "parts")
-    for file in (place / "parts").iterdir():
-        file.unlink()
-    table, seeds, path = place / "results" / name, begun(monkeypatch, quick), write(place, {"seed": [5, 6]})
-    before = table.read_bytes()
-    spoil(table)
-    after = texts(place / "results")
-    assert table.read_bytes() != before
-    part(place / "parts", "m", seed=2)
-    where = f"{table}:{line}: " if line else f"{place}/results/labels.runs.csv:"
-    for options in ([], ["--plan"], ["--collect"]):
-        said = refused(capsys, path, *options)
-        assert said.startswith(f"STOPPED {where}") and message in said and f"git restore {place}/results/labels" in said
-    assert seeds == [] and texts(place / "results") == after
-    if (name, spoil, line, message) in TORN:  # a page says so too
-        for read in (
-            lambda: records.results(name.removesuffix(".csv")),
-            lambda: records.collect("labels", place / "parts"),
-        ):
-            with pytest.raises(records.Damaged, match=f":{line}: .*{message}"):
-                read()
-        assert texts(place / "results") == after
-    table.write_bytes(before)
-    assert sweep.main([path]) == 0 and seeds == [5, 6]
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda path: path.write_text(path.read_text()[:-20]),
-        lambda path: path.write_text(""),
-        lambda path: path.write_text('{"a": 1}'),
-        lambda path: path.write_text("[1, 2]"),
-        lambda path: path.write_text(path.read_text().replace('"ok"', '"fine"')),
-        lambda path: path.write_text(path.read_text().replace("1.0]]", '"one"]]')),
-        lambda path: path.with_name("copy.json").write_text(path.read_text()),
-    ],
-)
-def test_a_part_that_is_torn_or_no_part_is_named_and_nothing_is_collected(place, capsys, spoil):
-    path = write(place, {"seed": 0})
-    part(place / "parts", "m", seed=1)
-    spoil(part(place / "parts", "m", seed=2))
-    for options in ([], ["--plan"], ["--collect"]):
-        said = refused(capsys, path, *options)
-        assert said.startswith(f"STOPPED {place}/parts/") and ".json is torn, or no part" in said and "Move it" in said
-    assert list((place / "results").iterdir()) == []
-
-
-def test_a_reason_of_several_lines_is_recorded_in_one(place):
-    record = records.begin("labels", 1, labels.Config(seed=3).resolved(), "ab" * 32)
-    records.save_part(record.finish('Error: one,\n  "two"\n\nthree'), place / "parts")
-    records.collect("labels", place / "parts")
-    assert records.results("labels.runs").reason.tolist() == ['Error: one, "two" three']
 
 
 # a sweep that is killed
