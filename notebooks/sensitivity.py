@@ -205,8 +205,8 @@ for share in (0.8, 0.6):
 # %% [markdown]
 # So errors that look right are easier than others where they are few, but harder than clean samples all the same: the
 # order does not turn round here, and trimming finds some of them. Where one label in five is wrong, that helps. Where
-# two in five are, it helps a great deal against systematic errors, and with confusable ones training on everything does
-# as well: too many are left among those kept.
+# two in five are, it helps a great deal against systematic errors. With confusable ones five seeds show no gain, and
+# leave open one or a loss of a few points: too many errors are left among those kept.
 #
 # ## What remains open
 #

@@ -268,8 +268,8 @@ plt.show()
 # *Median ratio to the oracle's error, full updates (lines) and gradient steps (dotted), 20 runs a point and 100 for
 # random. "mixture": the bad outputs are another plane's. "wavy link": $u + \sin(u)/2$. A mixture needs more clean
 # samples, since the other component is a rival that agrees with itself: 55 to 60 %. The paper's Section 6.1 calls
-# mixtures and random outputs similar. With small noise they are from there on; with fewer clean samples, or with large
-# noise, they are not.*
+# mixtures and random outputs similar. With small noise they are from there on; with fewer clean samples they are not.
+# With large noise a mixture's error is the larger, by more the more samples there are.*
 #
 # ## Who is consistent, and when
 #
