@@ -103,7 +103,7 @@ def checked(X, y, alpha, weights, ones) -> tuple[Rows, np.ndarray | None]:
     if counted is not None:
         X, y, weights = X[counted], y[counted], weights[counted]
     mass = len(y) if weights is None else weight_sum(weights)
-    h = n_kept(int(mass), alpha) if mass == int(mass) else alpha * mass
+    h = n_kept(mass, alpha) if isinstance(mass, int) else alpha * mass
     return Rows(X, y, weights, h, ones), counted
 
 
@@ -132,10 +132,11 @@ def _parts(values) -> Iterator[np.ndarray]:
         yield values[begin : begin + step]
 
 
-def weight_sum(weights) -> float:
-    """Sum of weights: whole where it is so within rounding, since whole sums are kept by whole numbers."""
-    total = float(weights.sum())
-    return float(round(total)) if abs(total - round(total)) <= 1e-9 * total else total
+def weight_sum(weights) -> int | float:
+    """Sum of weights: an integer where all of them are whole, within rounding, and so count repeated samples."""
+    nearest = np.round(weights)
+    counts = (np.abs(weights - nearest) <= 1e-9 * weights).all()
+    return int(nearest.sum()) if counts else float(weights.sum())
 
 
 def is_mapped(X) -> bool:

@@ -63,7 +63,7 @@ class Range:
         if value is None and self.optional:
             return None
         if self.kind is bool:
-            fits = isinstance(value, bool)
+            fits = type(value).__name__ in ("bool", "bool_")  # NumPy's too
         elif self.kind is str:
             fits = value in self.choices
         else:

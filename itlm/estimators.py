@@ -26,6 +26,7 @@ from sklearn.base import (
     is_regressor,
 )
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, assert_all_finite, check_random_state, get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
@@ -48,7 +49,7 @@ from ._rows import (
     weight_sum,
 )
 from ._scale import CUT, final_shrinkage, raw_shrinkage
-from .config import whole
+from .config import flag, whole
 from .squares import search
 from .trimming import _as_losses, _kept_mass, _shares, iterate, n_kept
 
@@ -70,7 +71,8 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
     support_fraction : float in (0, 1] or "breakdown", default 0.75
         Fraction kept (alpha in the paper): ``h = floor(support_fraction n)``. It should not exceed the clean
         fraction. ``"breakdown"`` keeps ``floor((n + p + 1) / 2)``, p the number of coefficients with the intercept,
-        which withstands the most outliers.
+        which withstands the most outliers. A search by cross-validation cannot choose it: what is held out has bad
+        samples too, and favours fits to them.
     n_starts : int, at least 1, optional
         Starts of the search, as for `least_trimmed_squares`; 1 is least squares alone, which bad features mislead.
     reweight : bool, default True
@@ -81,7 +83,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
     max_iter : int, at least 1, default 500
         Concentration steps at most, from each start.
     random_state : int, RandomState or None, default None
-        Of subsamples and random starts.
+        Of subsamples and random starts. With None each fit draws anew, and may end at another optimum nearby.
 
     Attributes
     ----------
@@ -99,7 +101,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
     objective_ : float
         The trimmed loss: sum of the kept samples' squared raw residuals.
     objective_path_ : array
-        The objective step by step; it never rises.
+        The objective step by step; it never rises, rounding apart.
     n_iter_ : int
         Steps on all samples, of the start that won.
     n_features_in_ : int
@@ -155,8 +157,9 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
             Outputs.
         sample_weight : array, shape (n,), optional
             How many samples each row stands for, 0 or more. Trimming is by weighted mass and n is the sum of the
-            weights, so that whole weights equal repetition (in the random starts: up to 1000 rows). Weights are
-            counts: for weights in other units, make them sum to the number of samples.
+            weights, so that whole weights equal repetition (in the random starts: up to 1000 rows); where not all
+            are whole, ``support_fraction`` of their sum is kept. Weights are counts: for weights in other units, make
+            them sum to the number of samples.
 
         Returns
         -------
@@ -173,6 +176,8 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         y = y.astype(np.float64, copy=False)
         whole(1).check("max_iter", self.max_iter)
         whole(1, optional=True).check("n_starts", self.n_starts)
+        flag().check("reweight", self.reweight)
+        flag().check("fit_intercept", self.fit_intercept)
         counted, weights = _check_weights(sample_weight, X)
         if counted is not None:
             X, y = X[counted], y[counted]
@@ -185,7 +190,8 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
             warnings.warn(
                 f"support_fraction={self.support_fraction!r} keeps {h:g} of {n:g} samples, for {p} coefficients: any "
                 "selection can be fitted exactly, so that trimming tells nothing; use more samples, fewer features or "
-                "a larger support_fraction" + ("" if weights is None else " (sample_weight counts samples)"),
+                "a larger support_fraction"
+                + ("" if weights is None else " (sample_weight counts samples: it should sum to their number)"),
                 stacklevel=2,
             )
         check_numbers(X, y)
@@ -258,9 +264,11 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
     Parameters
     ----------
     estimator : regressor or classifier
-        Any of scikit-learn's, or a pipeline that ends in one; cloned, never changed.
+        Any of scikit-learn's, or a pipeline that ends in one; cloned, never changed. Fitted to some samples it
+        scores all, so that encoders must take categories they have not seen (``handle_unknown="ignore"``).
     support_fraction : float in (0, 1], default 0.75
-        Fraction kept (alpha in the paper): ``floor(support_fraction n)`` samples.
+        Fraction kept (alpha in the paper): ``floor(support_fraction n)`` samples. A search by cross-validation cannot
+        choose it: what is held out has bad samples too, and favours fits to them.
     loss : {"auto", "squared", "absolute", "poisson", "log"} or callable, default "auto"
         What is trimmed by; best what ``estimator`` minimises.
 
@@ -302,10 +310,11 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
     Warns
     -----
     UserWarning
-        If the trimming says nothing. Either the estimator fits every sample, bad ones too, without loss. Or a
-        classifier's kept samples have a mean log-loss below 0.0005: they are separable, the loss has no minimum, and
-        the coefficients grow until a penalty or the solver's tolerance stops them. Trimming by log-loss drives
-        classes that overlap to this: it drops just the samples that overlap.
+        If the trimming says nothing. Either the estimator fits every sample, bad ones too, without loss; or it has as
+        many coefficients as samples are kept, and fits these. Or a classifier's kept samples have a mean log-loss below
+        0.0005: they are separable, the loss has no minimum, and coefficients grow until a penalty or the solver's
+        tolerance stops them. Trimming by log-loss drives classes that overlap to this: it drops just the samples that
+        overlap.
     ConvergenceWarning
         If ``max_iter`` rounds did not reach a fixed point.
     """
@@ -338,7 +347,8 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             Outputs or labels.
         sample_weight : array, shape (n,), optional
             How many samples each row stands for, 0 or more; ``estimator`` must take weights. Trimming is by weighted
-            mass, so that whole weights equal repetition; the row at the threshold may be kept in part.
+            mass, so that whole weights equal repetition; where not all are whole, ``support_fraction`` of their sum
+            is kept, the row at the threshold perhaps in part.
 
         Returns
         -------
@@ -353,8 +363,10 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         """
         self._check_loss()
         whole(1).check("max_iter", self.max_iter)
-        if self.groups not in ("classes", None):
-            raise ValueError(f"groups must be 'classes' or None, got {self.groups!r}")
+        if self.groups is not None and not (isinstance(self.groups, str) and self.groups == "classes"):
+            raise ValueError(
+                f"groups must be 'classes' or None, got {self.groups!r:.60}; itlm.iterate takes any groups"
+            )
         if get_tags(self.estimator).input_tags.pairwise:
             name = type(self.estimator).__name__
             raise ValueError(f"estimator must take features, got {name}, set to take a matrix of all pairs of samples")
@@ -363,13 +375,13 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         X, y = indexable(X, y)
         if classifier or not get_tags(self.estimator).target_tags.multi_output:
             y = column_or_1d(y, warn=True)
-        if classifier:
-            check_classification_targets(y)
-        else:
-            y = np.asarray(y).astype(np.float64, copy=False)
-        assert_all_finite(y, input_name="y")
         if not len(y):
             raise ValueError("X has 0 samples; give at least one")
+        if classifier:
+            _check_labels(y)
+        else:
+            y = np.asarray(y).astype(np.float64, copy=False)
+            assert_all_finite(y, input_name="y")
         counted, weights = _check_weights(sample_weight, X)
         if weights is not None and not has_fit_parameter(self.estimator, "sample_weight"):
             name = type(self.estimator).__name__
@@ -386,8 +398,9 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         def update(_, mass, t):
             if classifier and len(lost := np.setdiff1d(y, y[mass > 0])):
                 raise ValueError(
-                    f"no sample of class {lost[0]} is kept in round {t}; use groups='classes', or a support_fraction "
-                    f"larger than {self.support_fraction}"
+                    f"no sample of class {lost[0]} is kept in round {t}; use a support_fraction larger than "
+                    f"{self.support_fraction}, or "
+                    + ("leave out classes of so few samples" if self.groups else "groups='classes'")
                 )
             return refit(mass)
 
@@ -404,11 +417,11 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             self.estimator_, kept = model, mass > 0
             path.append(float(mass[kept] @ losses[kept]))
             if before is None:
-                flawless = not losses.any()
+                flawless = self._is_nothing(losses, y)
             else:
                 moving = np.count_nonzero(mass != before)
             before = mass
-            if path[-1] == 0:  # no selection has less
+            if path[-1] == 0 and (flawless or len(path) > 1):  # no selection has less, and this model was fitted to it
                 moving = 0
                 break
         if moving:
@@ -424,14 +437,21 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
                 "use one that is more regular",
                 stacklevel=2,
             )
-        elif self._loss_name() == "log" and path[-1] < _SEPARATED * mass.sum():
+        elif not classifier and _n_coefficients(model) >= mass.sum() and self._is_nothing(losses[kept], y[kept]):
             warnings.warn(
-                f"the kept samples are separable: their mean log-loss is {path[-1] / mass.sum():.1g}, and the size of "
-                "the coefficients says where a penalty or the solver's tolerance stopped them, nothing about the "
-                "samples; regularise estimator more (such as a smaller C), or use a support_fraction larger than "
-                f"{self.support_fraction}",
+                f"estimator has {_n_coefficients(model)} coefficients for {mass.sum():g} kept samples, and fits these "
+                "without loss: so it would any selection, so that trimming tells nothing; use more samples, fewer "
+                "features, an estimator that is more regular, or a larger support_fraction",
                 stacklevel=2,
             )
+        elif self._loss_name() == "log" and path[-1] < _SEPARATED * mass.sum():
+            said = f"the kept samples are separable: their mean log-loss is {path[-1] / mass.sum():.1g}, and "
+            if _n_coefficients(model):
+                said += "the size of the coefficients says where a penalty or the solver's tolerance stopped them, "
+                said += "nothing about the samples; regularise estimator more (such as a smaller C)"
+            else:
+                said += "which of them are kept says little; use an estimator that is more regular"
+            warnings.warn(f"{said}, or a support_fraction larger than {self.support_fraction}", stacklevel=2)
         self.inlier_mask_ = in_place(kept, counted)
         self.objective_, self.objective_path_, self.n_iter_ = path[-1], np.array(path), len(path)
         if classifier:
@@ -472,6 +492,13 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         if losses.shape != (len(y),):
             raise ValueError(f"loss must return shape ({len(y)},), one value a sample, got {losses.shape}")
         return losses
+
+    def _is_nothing(self, losses, y):
+        """Whether losses are 0, or what a solver leaves of 0: next to nothing beside those of a constant."""
+        name, most = self._loss_name(), 0.0
+        if isinstance(name, str) and name in _LEFT:
+            most = _LEFT[name] * _LOSSES[name](y, np.broadcast_to(np.median(y, axis=0), y.shape)).sum()
+        return losses.sum() <= most
 
     @available_if(_has("predict"))
     def predict(self, X):
@@ -551,6 +578,13 @@ def _poisson(y, prediction):
 
 
 _LOSSES = {"squared": _squared, "absolute": _absolute, "poisson": _poisson}
+_LEFT = {"squared": 1e-12, "absolute": 1e-6}  # of a constant's losses: what fits that are exact but for a solver leave
+
+
+def _n_coefficients(model) -> int:
+    """Number of coefficients of a linear model, or of a pipeline that ends in one, for each output; else 0."""
+    coef = getattr(model[-1] if isinstance(model, Pipeline) else model, "coef_", None)
+    return 0 if coef is None else np.shape(coef)[-1]
 
 
 def _seeded(estimator, seed):
@@ -585,8 +619,7 @@ def _trim_mass(losses, weights, fraction, groups) -> np.ndarray:
     if groups is None:
         return _kept_mass(losses, weights, h)
     sizes = np.bincount(groups, weights)
-    whole = (weights == np.floor(weights)).all()
-    shares = _shares([int(size) for size in sizes], h) if whole else h * sizes / total
+    shares = _shares([round(size) for size in sizes], h) if isinstance(total, int) else h * sizes / total
     mass = np.empty(len(losses))
     for group, share in enumerate(shares):
         members = groups == group
@@ -638,14 +671,25 @@ def _n_kept(n, fraction, other=""):
     """Of n samples, or a mass n, how much is kept."""
     if not isinstance(fraction, Real) or isinstance(fraction, bool) or not 0 < fraction <= 1:
         raise ValueError(f"support_fraction must be in (0, 1]{other}, got {fraction!r}: it is the fraction to keep")
-    if n != int(n):
+    if not isinstance(n, int):
         return fraction * n
     if n * fraction < 1 - 1e-9:
         raise ValueError(
-            f"support_fraction={fraction} keeps none of {n:g} samples; use at least {1 / n:.3g} (if sample_weight was "
+            f"support_fraction={fraction} keeps none of {n} samples; use at least {1 / n:.3g} (if sample_weight was "
             "given: it counts samples)"
         )
-    return n_kept(int(n), fraction)
+    return n_kept(n, fraction)
+
+
+def _check_labels(y):
+    """Refuse labels that are missing, or no classes."""
+    if y.dtype.kind == "O":
+        missing = np.flatnonzero([v is None or type(v).__name__ in ("NAType", "NaTType") or v != v for v in y])
+        if len(missing):
+            first = ", ".join(map(str, missing[:3]))
+            raise ValueError(f"y has {len(missing)} missing labels of {len(y)}, at {first}: drop these samples first")
+    assert_all_finite(y, input_name="y")
+    check_classification_targets(y)
 
 
 def _check_weights(sample_weight, X):

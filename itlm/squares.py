@@ -102,7 +102,7 @@ def least_trimmed_squares(
         Fraction kept: ``h = floor(alpha n)``.
     weights : array, shape (n,), optional
         Weights of the samples, 0 or more. Trimming is then by weighted mass: of the sum W of the weights,
-        floor(alpha W) is kept if W is whole, else alpha W, so that whole weights equal repetition. The sample at
+        floor(alpha W) is kept if they are whole, else alpha W, so that whole weights equal repetition. The sample at
         the threshold may be kept in part.
     fit_intercept : bool
         Fit an intercept, the last of the coefficients.
