@@ -16,6 +16,7 @@ from . import linear, records, theory
 from .config import Config as Checked
 from .config import alpha_of, one_of, parameter, real, whole
 from .linear import digest, visits
+from .trimming import n_kept
 
 __all__ = ["RECIPE", "Config", "aside", "begin", "digest", "run", "visits"]
 
@@ -30,8 +31,9 @@ class Config(Checked):
     ----------
     update : {"full", "gradient"}
         The full update of a linear model (Lemma 5), or one gradient step (Lemma 6).
-    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious", "coin"}
-        What the bad outputs are, see `itlm.linear.simulate`.
+    outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious", "coin", "aimed"}
+        What the bad outputs are, see `itlm.linear.simulate`; aimed: those of an adversary who knows theta_t. The
+        samples that see most of its error are moved the wrong way, as far as they are still kept.
     link : {"identity", "leaky", "wavy"}
         omega.
     clean : float in (0, 1]
@@ -51,7 +53,7 @@ class Config(Checked):
     """
 
     update: str = parameter("full", one_of("full", "gradient"))
-    outputs: str = parameter("random", one_of(*linear.OUTPUTS))
+    outputs: str = parameter("random", one_of(*linear.OUTPUTS, "aimed"))
     link: str = parameter("identity", one_of(*linear.LINKS))
     clean: float = parameter(0.8, real(0, 1, above_low=True))
     alpha: float | None = parameter(None, real(0, 1, above_low=True, optional=True))
@@ -66,6 +68,8 @@ class Config(Checked):
         super().__post_init__()
         if self.update == "full" and self.link != "identity":
             raise ValueError(f"update='full' needs link='identity', got {self.link!r}: use update='gradient'")
+        if self.outputs == "aimed" and self.link != "identity":
+            raise ValueError(f"outputs='aimed' needs link='identity', got {self.link!r}")
 
     def resolved(self) -> "Config":
         """Return a copy in which the fraction kept is a number."""
@@ -74,8 +78,21 @@ class Config(Checked):
 
 def begin(config: Config) -> tuple[linear.Simulation, np.ndarray]:
     """Draw the data, and theta_t at the distance asked for."""
-    data = linear.simulate(config.n, config.d, config.clean, config.sigma, config.outputs, config.link, config.seed)
-    return data, aside(data.theta, config.distance, config.seed)
+    c = config.resolved()
+    clean, outputs = (1.0, "random") if c.outputs == "aimed" else (c.clean, c.outputs)
+    data = linear.simulate(c.n, c.d, clean, c.sigma, outputs, c.link, c.seed)
+    theta = aside(data.theta, c.distance, c.seed)
+    return _aimed(data, theta, c) if c.outputs == "aimed" else data, theta
+
+
+def _aimed(data, theta, config: Config) -> linear.Simulation:
+    """Replace the outputs of the samples that see most of theta_t's error by the worst that is still kept."""
+    X, n_bad = data.X, config.n - n_kept(config.n, config.clean)
+    seen, is_bad = X @ (theta - data.theta), np.zeros(config.n, bool)
+    is_bad[np.argsort(-np.abs(seen))[:n_bad]] = True
+    n_beside = max(1, n_kept(config.n, config.alpha) - n_bad)  # clean samples that are kept where all bad ones are
+    room = np.partition(np.abs(data.y - X @ theta)[~is_bad], n_beside - 1)[n_beside - 1]
+    return data._replace(y=np.where(is_bad, X @ theta + 0.99 * room * np.sign(seen), data.y), is_bad=is_bad)
 
 
 def aside(theta, distance: float, seed: int) -> np.ndarray:

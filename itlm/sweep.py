@@ -86,8 +86,10 @@ def load(path: Path) -> dict:
         text = path.read_text()
         tree, grid = yaml.compose(text, _Once), yaml.load(text, _Once)
     except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
-        raise GridError(f"{path}: {error}. The grids in {path.parent} are: {known}") from error
+        meant = Path("sweeps", path.name).with_suffix(".yaml")
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("[!.]*.yaml"))) or "none"
+        said = f"Did you mean {meant}?" if meant.exists() else f"The grids in {path.parent} are: {known}"
+        raise GridError(f"{path}: {error}. {said}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise GridError(f"{path}:{mark.line + 1 if mark else 1}: {getattr(error, 'problem', error)}") from error
@@ -148,7 +150,11 @@ def configurations(grid: dict) -> Iterator:
             try:
                 config = experiment.Config(**chosen).resolved()
             except (TypeError, ValueError) as error:
-                raise GridError(f"{place}: {error}") from error
+                words = [name for name, value in chosen.items() if _is_number(value)]
+                said = (
+                    f" (YAML takes {words[0]}={chosen[words[0]]} for a word: write 0.001, or 1.0e-3)" if words else ""
+                )
+                raise GridError(f"{place}: {error}{said}") from error
             if config in seen:
                 raise GridError(f"{place}: {chosen} is already in {seen[config]}")
             seen[config] = place
@@ -160,6 +166,14 @@ def _listed(values) -> list:
     if isinstance(values, str) and (ends := re.fullmatch(r"(\d+)\.\.(\d+)", values)):
         return list(range(int(ends[1]), int(ends[2]) + 1))
     return values if isinstance(values, list) else [values]
+
+
+def _is_number(value) -> bool:
+    """Whether it is text that reads as a number."""
+    try:
+        return isinstance(value, str) and float(value) is not None
+    except ValueError:
+        return False
 
 
 def expand(grid: dict) -> Iterator[Run]:

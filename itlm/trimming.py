@@ -190,8 +190,8 @@ def iterate(
     Raises
     ------
     ValueError
-        At the call, for a bad ``alpha``, ``rounds`` or ``start``; while running, as `trim` does, and
-        when the number of losses changes between rounds.
+        At the call, for a bad ``alpha``, ``rounds`` or ``start``; while running, as `trim` does, when the
+        number of losses changes between rounds, and when ``update`` returns None in place of a theta.
     """
     for name, value, low in (("rounds", rounds, 0), ("start", start, 0)):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
@@ -230,7 +230,12 @@ def _rounds(losses, update, theta, schedule, start, groups, stop_at_fixed_point)
             return
         before = kept
         if t + 1 < len(schedule):
-            theta = update(theta, kept, t)
+            updated = update(theta, kept, t)
+            if updated is None and theta is not None:
+                raise ValueError(
+                    f"update returned None in round {t}: let it return the new theta, changed in place or not"
+                )
+            theta = updated
 
 
 def _check_alpha(alpha) -> None:

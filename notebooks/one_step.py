@@ -38,7 +38,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import config, figures, n_kept, theory
+from itlm import config, figures, one_step, theory
 from itlm.figures import BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER
 from itlm.linear import LINKS, OUTPUTS, largest_step, simulate
 from itlm.one_step import aside
@@ -214,47 +214,37 @@ HTML(certified.to_html(index=False, border=0))
 
 
 # %% tags=["hide-input"]
-def aimed(share, i):
-    """One step against an adversary who knows theta_t: the samples that see most of the error, moved the wrong way."""
-    data = simulate(4000, d, 1.0, 0.0, seed=seed + i)
-    theta = aside(data.theta, 0.5, seed + i)
-    seen = data.X @ (theta - data.theta)  # what is wrong at each sample
-    bad = np.zeros(4000, bool)
-    bad[np.argsort(-np.abs(seen))[: n_kept(4000, share)]] = True
-    room = np.sort(np.abs(seen[~bad]))[n_kept(4000, 1 - 2 * share) - 1]  # how far off they may be and still be kept
-    y = np.where(bad, data.X @ theta + 0.99 * room * np.sign(seen), data.y)
-    return theory.take_step(data.X, y, theta, data.theta, bad, 1 - share)
+def factor(share, kind, i):
+    """What one step multiplies the error by, on one data set, where just the bad samples' number is left out."""
+    setting = one_step.Config(outputs=kind, clean=1 - share, alpha=1 - share, sigma=0.0, distance=0.5, n=4000, d=d,
+                              seed=seed + i)  # fmt: skip
+    data, theta = one_step.begin(setting)
+    step = theory.take_step(data.X, data.y, theta, data.theta, data.is_bad, 1 - share)
+    return step.error / step.distance
 
 
-shares = np.array([0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45])
+shares = np.array([0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45])
 bound = [2 * np.sqrt(2) * theory.outer_square(b) / theory.central_square(1 - b) for b in shares]
 fig, ax = plt.subplots()
 ax.plot(100 * shares, bound, color=ORACLE, ls="--", lw=1, label="certified")
-for kind, colour in (("all_scales", BAD), ("sign_flip", OTHER[0]), ("mixture", CLEAN), ("random", ITLM)):
-    worst = []
-    for share in shares:
-        kappas = []
-        for i in range(5):
-            data = simulate(4000, d, 1 - share, 0.0, kind, seed=seed + i)
-            step = theory.take_step(
-                data.X, data.y, aside(data.theta, 0.5, seed + i), data.theta, data.is_bad, 1 - share
-            )
-            kappas.append(step.error / step.distance)
-        worst.append(max(kappas))
-    ax.plot(100 * shares, worst, "o-", ms=4, color=colour, label=kind)
-hit = [max(step.error / step.distance for step in (aimed(share, i) for i in range(5))) for share in shares]
-ax.plot(100 * shares, hit, "s-", ms=4, color="k", label="aimed")
+kinds = {"all_scales": BAD, "sign_flip": OTHER[0], "mixture": CLEAN, "random": ITLM, "aimed": "k"}
+for kind, colour in kinds.items():
+    worst = np.array([max(factor(share, kind, i) for i in range(5)) for share in shares])
+    ax.plot(100 * shares, worst, "s-" if kind == "aimed" else "o-", ms=4, color=colour, label=kind)
 ax.axhline(1, color=BASELINE, lw=1)
 ax.set(xlabel="bad samples (%)", ylabel="factor of one step", yscale="log", ylim=(1e-3, 20))
 figures.label_ends(ax, gap=0.08)
 plt.show()
+half, one = (100 * shares[worst < level].max() for level in (0.5, 1.0))  # of the last kind, aimed
+print(f"aimed: the error is halved at up to {half:.0f} % of bad samples, and shrinks at up to {one:.0f} %")
 
 # %% [markdown]
 # *Factor by which one step changes the error, worst of five data sets, half a length of θ\* from the truth; below the
 # grey line the error shrinks. The four kinds drawn are far below the certificate, up to nearly one half. "Aimed" is an
 # adversary who knows $\theta_t$ and moves the samples that see most of its error, as far as they are still kept: it
-# stops the contraction at a bit more than one sample in ten, where the certificate gives up at half of that. A cleverer
-# one may need fewer.*
+# stops the contraction at a bit more than one sample in ten, where the certificate gives up at half of that. So for
+# arbitrary outputs Theorem 7, which halves the error, can hold only where hardly more than the first number above is
+# bad; its constant is not given. A cleverer adversary may need fewer still.*
 #
 # ## Lemma 6: other links, one gradient step
 #

@@ -32,6 +32,16 @@ def test_random_outputs_give_super_linear_steps_and_errors_at_all_scales_do_not(
     assert numbers(outputs="all_scales", **near)["kappa"] > 0.6 * numbers(outputs="all_scales", **far)["kappa"]
 
 
+def test_an_aimed_adversary_is_kept_and_does_more_harm_than_any_kind_drawn():
+    where = {"clean": 0.95, "alpha": 0.95, "sigma": 0.0, "n": 4000, "d": 20}
+    worst = max(numbers(outputs=kind, **where)["kappa"] for kind in ("random", "mixture", "sign_flip", "all_scales"))
+    found = numbers(outputs="aimed", **where)
+    assert found["bad_kept"] == pytest.approx(100 * 0.05 / 0.95) and 1 > found["kappa"] > max(0.5, 5 * worst)
+    assert numbers(outputs="aimed", **{**where, "clean": 1.0})["error"] < 1e-12
+    with pytest.raises(ValueError, match="outputs='aimed' needs link='identity', got 'wavy'"):
+        Config(update="gradient", link="wavy", outputs="aimed")
+
+
 def test_the_constant_that_the_printed_noise_needs_grows_with_n():
     where = {"clean": 1.0, "alpha": 0.8, "sigma": 1.0, "distance": 1.0}
     few, many = (numbers(n=n, **where)["c_needed"] for n in (2000, 200_000))

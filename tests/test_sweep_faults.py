@@ -31,6 +31,10 @@ def refused(capsys, path, *options):
         ("blocks:\n  - {seed: 0}\n  - {sede: 1}\n", ":4: unknown field 'sede'; the fields are scale, dataset,"),
         ("fixed: {sede: 1}\nblocks:\n  - {seed: 0}\n", ":4: unknown field 'sede' in fixed; the fields are scale,"),
         ("blocks:\n  - {clean: 60}\n", ":3: clean must be a number in [0, 1], got 60"),
+        (
+            "blocks:\n  - {lr: 1e-3}\n",
+            ":3: lr must be a number in (0, 10] or None, got '1e-3' (YAML takes lr=1e-3 for a word",
+        ),
         ("blocks:\n  - {seed: []}\n", ":3: seed has no values"),
         ("blocks:\n  - {seed: 0}\n  - {seed: 0}\n", ":4: {'seed': 0} is already in "),
         ("blocks:\n  - seed: 0\n    clean: 0.5\n    seed: 1\n", ":5: seed is given twice"),
@@ -57,9 +61,15 @@ def test_a_grid_of_no_experiment_says_what_one_is(tmp_path, capsys, name):
 
 
 def test_a_grid_that_is_missing_is_named_with_those_that_are_there(tmp_path, capsys):
-    (tmp_path / "other.yaml").write_text("")
+    for name in ("other", ".hidden"):
+        (tmp_path / f"{name}.yaml").write_text("")
     said = refused(capsys, tmp_path / "grid.yaml")
     assert f"'{tmp_path}/grid.yaml'" in said and said.endswith("are: other\n")
+
+
+def test_a_grid_that_is_named_as_for_make_is_found(capsys, monkeypatch, root):
+    monkeypatch.chdir(root)
+    assert refused(capsys, "labels_demo", "--plan").endswith("Did you mean sweeps/labels_demo.yaml?\n")
 
 
 def test_a_missing_data_set_is_named_before_anything_is_run(tmp_path, place, capsys, monkeypatch):

@@ -348,6 +348,12 @@ def test_bad_settings_fail_at_the_call(changes, message):
         iterate(lambda theta: np.arange(4.0), lambda theta, kept, t: theta, 0, **settings)  # not even drawn from
 
 
+def test_an_update_that_returns_nothing_is_named():
+    with pytest.raises(ValueError, match="update returned None in round 0: let it return the new theta"):
+        list(iterate(lambda theta: np.arange(4.0), lambda theta, kept, t: None, 0, 0.5, 2))
+    assert len(list(iterate(lambda theta: np.arange(4.0), lambda theta, kept, t: None, None, 0.5, 2))) == 3
+
+
 def test_scoring_only_the_kept_samples_is_refused():
     sizes = iter([4, 2])
     with pytest.raises(ValueError, match="losses gave 2 values in round 1 and 4 in the round before"):
