@@ -84,6 +84,8 @@ class Rows:
 def checked(X, y, alpha, weights, ones) -> tuple[Rows, np.ndarray | None]:
     """Check what is given, and say what is wrong with it; the samples that count, and their mask if some do not."""
     _check_alpha(alpha)
+    if hasattr(X, "toarray"):
+        raise ValueError("X is sparse, which is not supported: give X.toarray()")
     X = np.asarray(X)
     y = np.ascontiguousarray(y, dtype=np.float64)
     if X.ndim != 2 or not X.size:

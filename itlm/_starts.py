@@ -34,7 +34,7 @@ def compete(rows: Rows, n_starts, random) -> list:
         r = np.abs(y - X @ theta)
         found.append((float(_kept_mass(r, weights, h) @ r**2), name, theta))
     for subsets in _subsets(X, h / weights.sum(), None if n_starts is None else n_starts - len(found), random):
-        for begin in range(0, len(subsets), many := max(1, 2**21 // len(y))):
+        for begin in range(0, len(subsets), many := max(1, 2**21 // max(len(y), X.shape[1] ** 2))):  # 16 MB
             steps = 7 if X.size <= SMALL else 2
             thetas, objectives = _elemental(X, y, weights, h, subsets[begin : begin + many], steps)
             found += [(float(o), "elemental", theta) for o, theta in zip(objectives, thetas, strict=True)]
@@ -56,9 +56,10 @@ def _subsets(X, share, number, random) -> list:
         number = MANY  # they cost little
     elif number is None:
         clean = share**d  # chance that a subset has none of the samples to be dropped
-        enough = math.ceil(math.log(0.001) / math.log1p(-clean)) if clean < 1 else 1
-        number = min(MANY, enough) if clean * MANY >= 5 else 0
-    return [np.array([random.choice(n, d, replace=False) for _ in range(number)])] if number else []
+        if clean * MANY < 5:  # hardly one among them all; clean may be 0
+            return []
+        number = min(MANY, math.ceil(math.log(0.001) / math.log1p(-clean))) if clean < 1 else 1
+    return [np.array([random.choice(n, d, replace=False) for _ in range(number)])]
 
 
 def _elemental(X, y, weights, h, subsets, steps):

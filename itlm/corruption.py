@@ -183,7 +183,8 @@ def confusable_labels(labels, images, clean: float, n_classes: int) -> NoisyLabe
     Returns
     -------
     NoisyLabels
-        In each class the samples nearest to the class whose mean image is closest have its label. Nothing is random.
+        In each class, the samples of largest margin have the label of the class whose mean image is closest to that
+        of their own; the margin is the squared distance to the own mean less that to the other. Nothing is random.
 
     Raises
     ------

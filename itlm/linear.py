@@ -39,11 +39,18 @@ class Link(NamedTuple):
     high: float
 
 
-LINKS = {
-    "identity": Link(lambda u: u, np.ones_like, 1.0, 1.0),
-    "leaky": Link(lambda u: np.where(u > 0, u, 0.5 * u), lambda u: np.where(u > 0, 1.0, 0.5), 0.5, 1.0),
-    "wavy": Link(lambda u: u + 0.5 * np.sin(u), lambda u: 1 + 0.5 * np.cos(u), 0.5, 1.5),
-}
+class _Links(dict):
+    """Links by name; asked for another, it says which there are."""
+
+    def __missing__(self, name):
+        raise ValueError(f"link must be one of {', '.join(self)}, got {name!r}")
+
+
+LINKS = _Links(
+    identity=Link(lambda u: u, np.ones_like, 1.0, 1.0),
+    leaky=Link(lambda u: np.where(u > 0, u, 0.5 * u), lambda u: np.where(u > 0, 1.0, 0.5), 0.5, 1.0),
+    wavy=Link(lambda u: u + 0.5 * np.sin(u), lambda u: 1 + 0.5 * np.cos(u), 0.5, 1.5),
+)
 
 OUTPUTS = ("random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious", "coin")
 
@@ -128,21 +135,27 @@ def simulate(
     Raises
     ------
     ValueError
-        If a parameter is out of its range.
+        If a parameter is out of its range, or no sample would be clean.
     """
-    for name, value, known in (("outputs", outputs, OUTPUTS), ("link", link, LINKS)):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+    omega = LINKS[link].value
+    if outputs not in OUTPUTS:
+        raise ValueError(f"outputs must be one of {', '.join(OUTPUTS)}, got {outputs!r}")
     for name, value, least in (("n", n, 1), ("d", d, 1), ("components", components, 2)):
         whole(least).check(name, value)
     for name, value in (("sigma", sigma), ("spread", spread)):
         if not value >= 0:
             raise ValueError(f"{name} must be 0 or more, got {value}")
-    random, omega = np.random.default_rng(seed), LINKS[link].value
+    try:
+        n_clean = n_kept(n, alpha_star)
+    except ValueError:
+        raise ValueError(
+            f"alpha_star must be in (0, 1], and at least 1/{n} for one clean sample of {n}, got {alpha_star!r}"
+        ) from None
+    random = np.random.default_rng(seed)
     X = random.standard_normal((n, d))
     thetas = random.standard_normal((components if outputs == "mixture" else 1, d))
     thetas /= np.linalg.norm(thetas, axis=1, keepdims=True)
-    bad = np.sort(random.permutation(n)[n_kept(n, alpha_star) :])
+    bad = np.sort(random.permutation(n)[n_clean:])
     v = random.standard_normal(d)
     v /= np.linalg.norm(v)
     if outputs == "leverage":
@@ -207,6 +220,11 @@ def gradient_step(X, y, theta, kept, step: float, link: str = "identity") -> np.
     -------
     array, shape (d,)
         ``theta - eta mean of (omega(u) - y) omega'(u) x`` over the kept, ``u = x' theta``.
+
+    Raises
+    ------
+    ValueError
+        If the link is unknown.
     """
     omega = LINKS[link]
     u = X @ theta  # (n,): of all, since copying the kept rows takes longer
@@ -231,7 +249,7 @@ def full_update(X, y, theta, kept, link: str = "identity", *, steps: int = 100) 
     Raises
     ------
     ValueError
-        If fewer samples are kept than there are features: the fit is not determined.
+        If the link is unknown, or fewer samples are kept than there are features: the fit is not determined.
     """
     omega, rows, outputs = LINKS[link], X[kept], y[kept]
     if len(rows) < rows.shape[1]:
@@ -274,6 +292,11 @@ def largest_step(X, kept, link: str = "identity") -> float:
     float
         ``2 h / (a^2 sigma_min + b^2 sigma_max)``, sigma the eigenvalues of the Gram matrix of the kept samples. (The
         print states no condition; for its bound with psi^- it would be the same with psi^- and psi^+.)
+
+    Raises
+    ------
+    ValueError
+        If the link is unknown.
     """
     omega, rows = LINKS[link], X[kept]
     values = np.linalg.eigvalsh(rows.T @ rows)

@@ -5,9 +5,9 @@ Some of them end where trimming ends. The baselines that a library has, such as 
 
 import numpy as np
 
+from ._rows import checked
 from .config import whole
 from .squares import least_trimmed_squares
-from .trimming import n_kept
 
 __all__ = ["adaptive_thresholding", "alternating_minimization", "consistent_regression", "one_by_one"]
 
@@ -18,7 +18,7 @@ def consistent_regression(X, y, alpha: float, *, rounds: int = 500) -> np.ndarra
     Parameters
     ----------
     X : array, shape (n, d)
-        Features.
+        Features; an array or a data frame, of independent columns.
     y : array, shape (n,)
         Outputs.
     alpha : float in (0, 1]
@@ -35,7 +35,8 @@ def consistent_regression(X, y, alpha: float, *, rounds: int = 500) -> np.ndarra
     Raises
     ------
     ValueError
-        If a count is below 1.
+        If a count is below 1, alpha is out of range or takes no sample to be clean, X or y has the wrong shape or
+        numbers that are not finite, or the columns of X are dependent, as those of fewer samples than features are.
 
     Notes
     -----
@@ -43,7 +44,8 @@ def consistent_regression(X, y, alpha: float, *, rounds: int = 500) -> np.ndarra
     depend on the features, and the noise is Gaussian.
     """
     whole(1).check("rounds", rounds)
-    h, gram, errors, theta = n_kept(len(y), alpha), X.T @ X, np.zeros(len(y)), None
+    X, y, h = _samples(X, y, alpha)
+    gram, errors, theta = X.T @ X, np.zeros(len(y)), None
     for _ in range(rounds):
         before, theta = theta, np.linalg.solve(gram, X.T @ (y - errors))
         if before is not None and np.linalg.norm(theta - before) <= 1e-10 * np.linalg.norm(theta):
@@ -73,7 +75,8 @@ def adaptive_thresholding(X, y, *, rounds: int = 100, seed: int = 0) -> np.ndarr
     Raises
     ------
     ValueError
-        If a count is below 1.
+        If a count is below 1, or X or y is what `consistent_regression` refuses. A round whose kept samples have
+        dependent columns may end in ``numpy.linalg.LinAlgError``, which is one too.
 
     Notes
     -----
@@ -82,6 +85,7 @@ def adaptive_thresholding(X, y, *, rounds: int = 100, seed: int = 0) -> np.ndarr
     interval by a proof's constants.
     """
     whole(1).check("rounds", rounds)
+    X, y, _ = _samples(X, y)
     random, theta, late = np.random.default_rng(seed), np.linalg.lstsq(X, y, rcond=None)[0], []
     for t in range(rounds):
         r = np.abs(y - X @ theta)
@@ -117,7 +121,8 @@ def alternating_minimization(X, y, k: int, *, starts: int = 1, rounds: int = 100
     Raises
     ------
     ValueError
-        If a count is below 1.
+        If a count is below 1, or X or y is what `consistent_regression` refuses. A component whose samples have
+        dependent columns may end in ``numpy.linalg.LinAlgError``, which is one too.
 
     Notes
     -----
@@ -125,6 +130,7 @@ def alternating_minimization(X, y, k: int, *, starts: int = 1, rounds: int = 100
     """
     for name, count in (("k", k), ("starts", starts), ("rounds", rounds)):
         whole(1).check(name, count)
+    X, y, _ = _samples(X, y)
     random, ends = np.random.default_rng(seed), []
     for _ in range(starts):
         thetas, owner = np.array([_elemental(X, y, random) for _ in range(k)]), None
@@ -147,16 +153,25 @@ def one_by_one(X, y, k: int, *, starts: int = 1, seed: int = 0) -> np.ndarray:
     Parameters
     ----------
     X, y, k, starts, seed
-        As for `alternating_minimization`; as many starts for each component.
+        As for `alternating_minimization`; as many starts for each component. Columns may be dependent: then the
+        solutions of minimum norm are taken.
 
     Returns
     -------
     array, shape (k, d)
         The components, as they were found. For each, four fifths of an equal share of what is left are kept; aside are
         set the samples within 3 robust scales, fitted once more for the component.
+
+    Raises
+    ------
+    ValueError
+        If a count is below 1, X or y has the wrong shape or numbers that are not finite, there are fewer samples than
+        features, or so few that a component would keep none.
     """
     for name, count in (("k", k), ("starts", starts)):
         whole(1).check(name, count)
+    X, y, _ = _samples(X, y, dependent=True)
+    rounding = 1e-9 * np.median(np.abs(y))  # what residuals may have without noise, where their median is 0
     random, left, found = np.random.default_rng(seed), np.ones(len(y), bool), []
     for j in range(k):
         pool = left if left.sum() >= 2 * X.shape[1] else np.ones(len(y), bool)  # those before have taken nearly all
@@ -166,10 +181,27 @@ def one_by_one(X, y, k: int, *, starts: int = 1, seed: int = 0) -> np.ndarray:
             for _ in range(starts)
         ]
         best = min(fits, key=lambda fit: fit.objective)
-        mine = np.abs(y - X @ best.coef) <= 3 * np.median(np.abs(outputs - rows @ best.coef)[best.kept]) / 0.6745
+        cut = 3 * np.median(np.abs(outputs - rows @ best.coef)[best.kept]) / 0.6745
+        mine = np.abs(y - X @ best.coef) <= max(cut, rounding)
         found.append(np.linalg.lstsq(X[mine & pool], y[mine & pool], rcond=None)[0])
         left &= ~mine
     return np.array(found)
+
+
+def _samples(X, y, alpha: float = 1.0, *, dependent: bool = False):
+    """The samples as numbers, checked, X (n, d) and y (n,), and how many of them alpha keeps."""
+    rows, _ = checked(X, y, alpha, None, False)
+    X = rows.at(slice(None))
+    n, d = X.shape
+    if n < d:
+        raise ValueError(f"X has {n} samples for {d} features: give at least as many")
+    if not dependent:
+        lengths = np.linalg.norm(X, axis=0)
+        alike = X / np.where(lengths > 0, lengths, 1)
+        rank = np.linalg.matrix_rank(alike.T @ alike, hermitian=True)
+        if rank < d:
+            raise ValueError(f"X has {d} columns of rank {rank}: leave out those that depend on others")
+    return X, rows.y, rows.h
 
 
 def _elemental(X, y, random) -> np.ndarray:

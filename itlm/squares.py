@@ -125,8 +125,8 @@ def least_trimmed_squares(
     Raises
     ------
     ValueError
-        If a shape, range or value is wrong, nothing would be kept, or numbers are so large or so small that their
-        squares are beyond a float.
+        If X is sparse, a shape, range or value is wrong, nothing would be kept, or numbers are so large or so small
+        that their squares are beyond a float.
 
     Notes
     -----
@@ -286,8 +286,6 @@ def _select(r, k: int, guess: float | None = None):
             chosen, threshold = _select(r[near], k - certain)
             low[near] = chosen
             return low, threshold
-    if not k:
-        return np.zeros(len(r), bool), 0.0
     chosen = _smallest(r, k)
     return chosen, float(r[chosen].max())
 

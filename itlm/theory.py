@@ -20,8 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
+from ._scale import kept_square
 from .config import whole
 from .linear import LINKS, gradient_step
 from .trimming import n_kept, trim
@@ -394,10 +395,7 @@ def central_square(a: float) -> float:
         raise ValueError(f"a must be in [0, 1], got {a}")
     if a < 1e-4:
         return math.pi * a**3 / 6  # its first term: the difference below would have no digits left
-    q = ndtri(0.5 + 0.5 * a)
-    if q == math.inf:
-        return 1.0
-    return float(a - 2 * q * math.exp(-0.5 * q * q) / math.sqrt(2 * math.pi))
+    return kept_square(a)
 
 
 def outer_square(b: float) -> float:
@@ -423,7 +421,14 @@ def clean_contraction(alpha: float, ratio: float) -> float:
     float
         ``(alpha - T) / (alpha + ratio^2 T)``: the noise sum of Lemma 5, over the kept, does not average out, since the
         kept set depends on the noise. Near the truth it is 1 - T(alpha)/alpha; far away the update is exact.
+
+    Raises
+    ------
+    ValueError
+        If alpha is out of range.
     """
+    if not 0 < alpha <= 1:
+        raise ValueError(f"alpha must be in (0, 1], got {alpha}")
     kept = central_square(alpha)
     return (alpha - kept) / (alpha + ratio**2 * kept)
 
@@ -453,7 +458,8 @@ def _population(rho, alpha, clean, sigma, spread, outputs):
         parts = [1.0 for _ in groups]
     else:
         scales = [s for _, s, _ in groups]
-        threshold = math.exp(brentq(too_many, math.log(1e-6 * min(scales)), math.log(20 * max(scales))))
+        few = min(1e-6, alpha) * min(scales)  # fewer than alpha are below: the density of |z| is under 1
+        threshold = math.exp(brentq(too_many, math.log(few), math.log(20 * max(scales))))
         parts = [2 * ndtr(threshold / s) - 1 for s in scales]
     return [(w, s, cov, a, central_square(a)) for (w, s, cov), a in zip(groups, parts, strict=True)]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import sparse, stats
 
 from itlm import iterate, n_kept
-from itlm.linear import LINKS, OUTPUTS, gradient_step, largest_step, least_trimmed_squares, simulate
+from itlm.linear import LINKS, OUTPUTS, full_update, gradient_step, largest_step, least_trimmed_squares, simulate
 
 
 def least_squares(X, y):
@@ -72,7 +72,8 @@ def test_a_links_slope_is_its_derivative_and_lies_in_its_range(link):
         ({"n": 10.0}, "n must be an integer of at least 1, got 10.0"),
         ({"d": np.nan}, "d must be an integer of at least 1, got nan"),
         ({"sigma": -1}, "sigma must be 0 or more, got -1"),
-        ({"alpha_star": 1.2}, r"alpha must be in \(0, 1\], got 1.2"),
+        ({"alpha_star": 1.2}, r"alpha_star must be in \(0, 1\], .*, got 1.2"),
+        ({"alpha_star": 0.09}, "alpha_star must be .* at least 1/10 for one clean sample of 10, got 0.09"),
         ({"components": 1}, "components must be an integer of at least 2, got 1"),
     ],
 )
@@ -82,6 +83,19 @@ def test_simulations_out_of_range_are_named(change, message):
 
 
 # gradient steps
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda data, kept: gradient_step(data.X, data.y, data.theta, kept, 0.1, "logit"),
+        lambda data, kept: full_update(data.X, data.y, data.theta, kept, "logit"),
+        lambda data, kept: largest_step(data.X, kept, "logit"),
+    ],
+)
+def test_an_unknown_link_is_told_those_there_are(call):
+    with pytest.raises(ValueError, match="link must be one of identity, leaky, wavy, got 'logit'"):
+        call(simulate(10, 2, 0.8, 0.1), np.ones(10, bool))
 
 
 @pytest.mark.parametrize("link", LINKS)
@@ -329,13 +343,21 @@ def test_few_starts_are_drawn_from_all_subsets():
         assert least_trimmed_squares(X, y, 0.6, n_starts=30).objective == pytest.approx(best)
 
 
-def test_starts_of_many_columns_need_no_more_memory_than_their_data():
-    X = np.random.default_rng(0).standard_normal((3000, 150))  # all products of two columns: 540 MB
+@pytest.mark.parametrize(("n", "n_starts"), [(3000, 8), (300, 300)])
+def test_starts_of_many_columns_need_little_memory(n, n_starts):
+    X = np.random.default_rng(0).standard_normal((n, 150))  # 180 kB a start; all products of 3,000 rows: 540 MB
     tracemalloc.start()
-    fit = least_trimmed_squares(X, X[:, 0], 0.99, n_starts=8)
+    fit = least_trimmed_squares(X, X[:, 0], 0.99, n_starts=n_starts)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert most < 20 * X.nbytes and np.allclose(fit.coef, np.eye(150)[0])
+    assert most < 2**26 and np.allclose(fit.coef, np.eye(150)[0])
+
+
+@pytest.mark.parametrize(("n", "d", "alpha"), [(1100, 320, 0.1), (700, 600, 0.3)])
+def test_where_the_chance_of_a_clean_subset_is_no_float_none_is_drawn(n, d, alpha):
+    X = np.random.default_rng(0).standard_normal((n, d))
+    fit = least_trimmed_squares(X, X[:, 0], alpha)
+    assert fit.start != "elemental" and fit.objective < 1e-20
 
 
 def test_samples_of_no_weight_are_as_if_absent():
@@ -356,6 +378,7 @@ X, Y = np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0)
     ("change", "message"),
     [
         ({"X": X[:, 0]}, r"X must have shape \(n, d\), both at least 1, got \(6,\)"),
+        ({"X": sparse.csr_array(X)}, r"X is sparse, which is not supported: give X.toarray\(\)"),
         ({"y": Y[:5]}, r"y must have shape \(6,\), one output a sample, got \(5,\)"),
         ({"X": np.where(X == 4, np.nan, X)}, "X has NaN or infinity: drop or mend these samples first"),
         ({"y": np.where(Y == 2, np.inf, Y)}, "y has NaN or infinity"),

@@ -99,6 +99,13 @@ def test_without_bad_samples_the_population_contracts_by_the_closed_form():
     assert theory.clean_contraction(1.0, 1.0) == 0 == theory.population_limit(0.8, 1.0, 0.5)
 
 
+@pytest.mark.parametrize("alpha", [1e-7, 1e-12])
+def test_the_population_can_keep_next_to_nothing(alpha):
+    assert theory.population_step(0.5, alpha, 0.8, 0.1) == pytest.approx(0.5)
+    few = [theory.population_loss(0.5, part, 0.8, 0.1) / part**3 for part in (alpha, 1e-3)]
+    assert few[0] == pytest.approx(few[1], rel=1e-3)  # as T does, which is about pi a^3 / 6
+
+
 def test_random_outputs_leave_an_error_that_grows_with_the_noise():
     left = [theory.population_limit(0.65, 0.7, sigma) for sigma in (0.01, 0.1, 0.5, 1.0)]
     assert left == sorted(left) and left[0] < 1e-4 < 0.02 < left[2]
@@ -152,6 +159,8 @@ def test_the_basin_asks_for_less_noise_where_less_is_kept():
         (lambda X, y, t, bad: theory.population_step(0.5, 0.5, 1.2, 1.0), r"clean must be in \(0, 1\], got 1.2"),
         (lambda X, y, t, bad: theory.basin(1.0, 1.0, 1.0, 0.1), r"alpha must be in \(0, 1\)"),
         (lambda X, y, t, bad: theory.central_square(1.2), r"a must be in \[0, 1\]"),
+        (lambda X, y, t, bad: theory.clean_contraction(0.0, 1.0), r"alpha must be in \(0, 1\], got 0.0"),
+        (lambda X, y, t, bad: theory.selection(X, y, t, 0.5, "logit"), "link must be one of identity, leaky, wavy"),
         (lambda X, y, t, bad: theory.population_step(0.5, 0.5, 0.8, 0.0), "sigma must be above 0"),
         (lambda X, y, t, bad: theory.certified_corruption(0.0), r"level must be in \[1e-6, 100\]"),
     ],
