@@ -24,7 +24,7 @@ from torch import nn
 
 from . import cifar, corruption, data, defences, noisy, records, training
 from .config import flag, one_of, parameter, real, whole
-from .trimming import Round
+from .trimming import Round, n_kept
 
 __all__ = [
     "RECIPE",
@@ -197,9 +197,18 @@ def rounds(
     Round
         ``theta`` is the network. Methods without rounds have a single one, whose ``kept`` is what their last network
         was trained on.
+
+    Raises
+    ------
+    ValueError
+        If the samples kept do not fill a batch.
     """
     c = config.resolved()
     given = given or task(config)
+    if c.method == "oracle":
+        noisy.must_fill_a_batch(c, int((~given.is_bad).sum()))
+    if c.method == "low_loss":
+        noisy.must_fill_a_batch(c, n_kept(c.n, c.alpha), "alpha")
     if c.method in ("naive", "itlm", "oracle"):
         inner = _inner(c, {"naive": "baseline"}.get(c.method, c.method))
         watch = lambda network, step: watched(network, given, c)  # noqa: E731
@@ -278,14 +287,17 @@ def visits(config: Config, fits: int | None = None) -> float:
     return full + (cifar.visits(_inner(c, "itlm"), 1) if c.method == "low_loss" else full)
 
 
-def trained_on(config: Config) -> int | str:
+def trained_on(config: Config) -> int | str | None:
     """Tell which round's selection the last network was trained on, as `itlm.records.series` has it.
 
     A round of ITLM measures a network and what *it* selects, for the next fit; other methods have one round, whose
-    selection is what its network was trained on.
+    selection is what its network was trained on. None for ITLM with a single fit, which is to everything: there is no
+    such round, and `itlm.records.series` finds none.
     """
     c = config.resolved()
-    return c.early + c.rounds - 2 if c.method == "itlm" else "last"
+    if c.method != "itlm":
+        return "last"
+    return c.early + c.rounds - 2 if c.early + c.rounds > 1 else None
 
 
 def digest(config: Config) -> str:

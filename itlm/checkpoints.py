@@ -34,7 +34,7 @@ def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, chec
     record : itlm.records.Record
         What the run has found so far; saved and put back with the weights.
     checkpoint : path, optional
-        The file; removed at the end. One of another run is refused.
+        The file; its folder is made if there is none, the file removed at the end. One of another run is refused.
 
     Yields
     ------
@@ -47,6 +47,8 @@ def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, chec
         If the checkpoint is of another run.
     """
     path, done, start = None if checkpoint is None else Path(checkpoint), -1, {}
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)  # now: after the first round much would be lost
     saved = None if path is None else read(path)
     if saved:
         if saved.get("key") != record.key:
@@ -82,6 +84,7 @@ def read(path) -> dict | None:
 
 
 def write(path, state) -> None:
+    """Write a checkpoint, whole or not at all; what a disk refuses is said of the file itself."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     content = io.BytesIO()
     torch.save(state, content)  # not to the file: torch does not say why a disk refuses
@@ -89,9 +92,8 @@ def write(path, state) -> None:
         partial.write_bytes(content.getbuffer())
         os.replace(partial, path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # writing to an open file names none
         partial.unlink(missing_ok=True)
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # it names the partial file, or none
 
 
 def remove(path) -> None:
@@ -100,19 +102,33 @@ def remove(path) -> None:
         file.unlink(missing_ok=True)
 
 
+def _digest(*parts) -> str:
+    """Sixteen hexadecimal digits of some text and tensors, wherever these are."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(
+            part.encode() if isinstance(part, str) else part.cpu().contiguous().flatten().view(torch.uint8).numpy()
+        )
+    return found.hexdigest()[:16]
+
+
 class Checkpoint:
-    """The state of one fit in one file, or nothing at all where there is no path."""
+    """The state of one fit in one file, or nothing at all where there is no path.
+
+    The file is refused where ``identity`` (schedule, seed, loss, kept, x, y) or the network at its start was another.
+    """
 
     def __init__(self, path, network, optimizer, scaler, generator, identity, seen):
         self.path, self.seen = None if path is None else Path(path), seen
         self.parts = {"network": network, "optimizer": optimizer, "scaler": scaler}
         self.generator = generator
         if self.path:
-            schedule, seed, kept, x, y = identity
-            data = hashlib.sha256(repr(network).encode())
-            for part in (x, y) if kept is None else (x, y, kept):
-                data.update(part.cpu().contiguous().numpy().tobytes())
-            self.identity = f"{schedule} seed={seed} data={data.hexdigest()[:16]}"
+            self.path.parent.mkdir(parents=True, exist_ok=True)  # now: after the first pass much would be lost
+            schedule, seed, loss, kept, x, y = identity
+            name = getattr(loss, "__qualname__", type(loss).__qualname__)
+            start = _digest(repr(network), *network.state_dict().values())
+            data = _digest(*(x, y) if kept is None else (x, y, kept))
+            self.identity = f"{schedule} seed={seed} loss={loss.__module__}.{name} start={start} data={data}"
             self.device = generator.device.type + (" in float16" if scaler.is_enabled() else "")
 
     def load(self) -> int:

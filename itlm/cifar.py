@@ -72,6 +72,8 @@ SCALES = {
 class Recipe(Checked):
     """How the network of a run is made and trained, here and in `itlm.backdoor`. None means: as the scale has it.
 
+    What is of the small network alone is refused beside the other one.
+
     Attributes
     ----------
     n : int or None
@@ -111,6 +113,16 @@ class Recipe(Checked):
     shape: str | None = parameter(None, one_of("constant", "drop", "one_cycle", optional=True))
     augment: str | None = parameter(None, one_of(*training.AUGMENT, optional=True))
     half: bool | None = parameter(None, flag(optional=True))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        preset = SCALES[self.scale]  # what a resolved run has may stand, whatever its network
+        for name in ("stem", "normalisation", "whiten") if (self.network or preset["network"]) == "wide" else ():
+            if (value := getattr(self, name)) not in (None, preset[name]):
+                raise ValueError(
+                    f"{name}={value!r} is for network='small', and the network is 'wide': leave {name} out, or take "
+                    "the small network"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,6 +270,11 @@ def rounds(
     Round
         ``theta`` is the network. Methods without rounds have a single one, whose ``kept`` is what their network was
         trained on or, for other authors' methods, what they trust at the end.
+
+    Raises
+    ------
+    ValueError
+        If the samples kept do not fill a batch.
     """
     c = config.resolved()
     given = given or task(config)
@@ -277,15 +294,19 @@ def rounds(
         yield noisy.only_round(network, losses(network), kept)
     elif c.method != "itlm":
         kept, watching = noisy.yardstick(c.method, given, c.alpha), {}
+        noisy.must_fill_a_batch(c, int(kept.sum()), {"oracle": "clean", "centroid": "alpha"}.get(c.method))
         if seen is not None and c.method == "baseline":
             watching = {"watch": watch or (lambda network, step: watched(network, given)), "seen": seen}
         network = fit(c, given, kept, 0, checkpoint=checkpoint, **watching)
         yield noisy.only_round(network, losses(network), kept)
     else:
+        last = c.early - 1 + c.rounds
+        if last:
+            noisy.must_fill_a_batch(c, n_kept(c.n, c.alpha), "alpha")
         theta = fit(c, given, None, 0, checkpoint=checkpoint) if theta is None else theta
         update = lambda theta, kept, t: fit(c, given, kept, t + 1, before=theta, checkpoint=checkpoint)  # noqa: E731
         groups = given.y if c.balanced else None
-        for step in iterate(losses, update, theta, c.alpha, c.early - 1 + c.rounds, start=start, groups=groups):
+        for step in iterate(losses, update, theta, c.alpha, last, start=start, groups=groups):
             noisy.warn_of_emptied_classes(given.y, step)
             yield step
 

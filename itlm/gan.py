@@ -183,8 +183,17 @@ class Config(Checked):
             raise ValueError(f"size must be one of {', '.join(map(str, networks.SIZES))} or None, got {self.size}")
         if self.loss == "wgan_gp" and self.normalisation == "batch":
             raise ValueError("wgan_gp needs normalisation='none', got 'batch': its penalty is of each image alone")
-        if self.normalisation == "none" and self.statistics != "real":
-            raise ValueError(f"statistics={self.statistics!r} needs normalisation='batch': without it there are none")
+        if self.statistics != "real" and self.loss == "wgan_gp":
+            raise ValueError(
+                f"statistics={self.statistics!r} needs batch norm, which loss='wgan_gp' cannot have: its penalty is of "
+                "each image alone; take statistics='real' or another loss"
+            )
+        pair = self.pair or SCALES[self.scale]["pair"]
+        if self.statistics != "real" and (self.normalisation or PAIRS[pair]["normalisation"]) == "none":
+            got = "'none'" if self.normalisation else f"None, which is 'none' for pair={pair!r}"
+            raise ValueError(
+                f"statistics={self.statistics!r} needs normalisation='batch', got {got}: without it there are none"
+            )
         if not self.reinitialise and (self.score_at or 1) < 1:
             raise ValueError(f"reinitialise=False needs score_at=1, got {self.score_at}: the fit goes on from its end")
         if self.trace and self.method != "itlm":
@@ -250,7 +259,8 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
     ------
     Round
         ``theta`` is the GAN, its discriminator as it scored. Methods other than ITLM have a single round,
-        whose ``kept`` is what their GAN was trained on and whose ``losses`` are what chose it.
+        whose ``kept`` is what their GAN was trained on and whose ``losses`` are what chose it; the oracle's are those
+        of its GAN.
 
     Raises
     ------
@@ -262,13 +272,10 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
         If alpha n images, for the oracle clean n, do not fill a batch.
     """
     c = config.resolved()
-    chosen = "clean" if c.method == "oracle" else "alpha"
-    left = round(c.clean * c.n) if c.method == "oracle" else n_kept(c.n, c.alpha)
-    if left < c.batch:
-        raise ValueError(
-            f"{chosen}={getattr(c, chosen)} keeps {left} of {c.n} images, fewer than a batch of {c.batch}: "
-            f"raise {chosen} or n, or lower batch"
-        )
+    if c.method == "oracle":
+        noisy.must_fill_a_batch(c, round(c.clean * c.n), "clean")
+    else:
+        noisy.must_fill_a_batch(c, n_kept(c.n, c.alpha), "alpha")
     given = given or task(c)
     if c.method == "itlm":
         theta = fit(c, given.x, None, 0) if theta is None else theta
@@ -331,7 +338,7 @@ def fit(config: Config, x, kept, t: int, theta=None, *, watch=None) -> networks.
     half = partial(torch.autocast, device.type, torch.bfloat16, enabled=on_gpu)
     n_steps = training.steps_of(schedule, len(x))
     every = max(1, (len(x) if kept is None else int(kept.sum())) // c.batch)
-    score_step, scorer = max(1, round(c.score_at * n_steps)), None
+    score_step = max(1, round(c.score_at * n_steps))
     total = torch.zeros((), device=device)
     steps = tqdm(
         training.batches(len(x), schedule, generator, kept), f"gan {t}", n_steps, leave=False, delay=2, **training._PACE
@@ -366,7 +373,7 @@ def fit(config: Config, x, kept, t: int, theta=None, *, watch=None) -> networks.
             total.zero_()
             if watch and step % every == 0:
                 watch(theta, step)
-    theta.discriminator = scorer or _scorer(D, x, kept, c)
+    theta.discriminator = scorer
     return theta.eval()
 
 

@@ -151,6 +151,11 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
     Round
         ``theta`` is the network. Methods without rounds have a single one, whose ``kept`` is what their network was
         trained on or, for other authors' methods, what they trust at the end.
+
+    Raises
+    ------
+    ValueError
+        If the samples kept do not fill a batch.
     """
     c = config.resolved()
     given = given or task(config)
@@ -173,6 +178,8 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
         return training.sample_losses(network, given.x, given.y)
 
     if c.method == "itlm":
+        if c.rounds:
+            noisy.must_fill_a_batch(c, n_kept(c.n, c.alpha), "alpha")
         theta = fit(None, 0) if theta is None else theta
         update = lambda theta, kept, t: fit(kept, t + 1, theta)  # noqa: E731
         for step in iterate(losses, update, theta, c.alpha, c.rounds, start=start, groups=groups):
@@ -185,6 +192,7 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
         network, kept = peers.METHODS[c.method](make, given.x, given.y, c.alpha, schedule, seed, c.method)
     else:
         kept = noisy.yardstick(c.method, given, c.alpha)
+        noisy.must_fill_a_batch(c, int(kept.sum()), "clean" if c.method == "oracle" else "alpha")
         network = fit(kept, 0)
     yield noisy.only_round(network, losses(network), kept)
 

@@ -19,6 +19,7 @@ __all__ = [
     "against_truth",
     "centroid_distances",
     "draw",
+    "must_fill_a_batch",
     "only_round",
     "warn_of_emptied_classes",
     "yardstick",
@@ -148,6 +149,31 @@ def yardstick(method: str, given: Task, alpha: float) -> torch.Tensor:
     return trim(centroid_distances(given.x, given.y), alpha, groups=given.y)
 
 
+def must_fill_a_batch(config, left: int, by: str | None = None) -> None:
+    """Refuse a selection too small for a batch, before any other fit is paid for.
+
+    Parameters
+    ----------
+    config : itlm.config.Config
+        The run, resolved: its ``n`` and ``batch``.
+    left : int
+        How many samples are kept.
+    by : str, optional
+        The field that decides how many; none where the method keeps all it may.
+
+    Raises
+    ------
+    ValueError
+        If fewer are kept than fill a batch.
+    """
+    if left < config.batch:
+        chosen = f"{by}={getattr(config, by)}" if by else f"method={config.method!r}"
+        raise ValueError(
+            f"{chosen} keeps {left} of {config.n} images, fewer than a batch of {config.batch}: "
+            f"raise {f'{by} or n' if by else 'n'}, or lower batch"
+        )
+
+
 def only_round(network, losses, kept) -> Round:
     """Make the one round of a method that has no rounds: what it was trained on, and how it scores all samples."""
     objective = float(losses[kept.to(losses.device)].double().sum())
@@ -166,7 +192,7 @@ def warn_of_emptied_classes(y, step: Round) -> None:
 
 
 def centroid_distances(x, y) -> torch.Tensor:
-    """Measure each image's squared distance, in pixels, to the mean image of its given class; shape (n,)."""
+    """Measure each image's squared distance to the mean image of its given class, in the units of x; shape (n,)."""
     flat = x.flatten(1)  # (n, pixels)
     centroids = torch.stack([flat[y == c].mean(0) for c in range(int(y.max()) + 1)])  # (classes, pixels)
     return ((flat - centroids[y]) ** 2).sum(1)

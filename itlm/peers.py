@@ -21,7 +21,7 @@ from .trimming import trim
 
 __all__ = ["FITS", "METHODS", "Missing", "co_teaching", "confident", "generalized", "self_paced"]
 
-BURN_IN = 0.2  # part of the steps in which everything counts
+BURN_IN = 0.2  # first part of the steps: everything counts; in Co-teaching the share that counts falls meanwhile
 FOLDS = 5  # of the cross-validation that confident learning's probabilities come from
 
 
@@ -97,7 +97,8 @@ class CoTeaching:
     Parameters
     ----------
     alpha : float in (0, 1]
-        Fraction of a batch that is kept at the end; from 1 at the beginning it falls in a line.
+        Fraction of a batch that is kept in the end; from 1 at the beginning it falls to that in a line, over the
+        first part ``BURN_IN`` of the steps.
     steps : int
         Of the fit.
     """

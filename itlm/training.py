@@ -19,6 +19,7 @@ from torch import nn
 from tqdm import tqdm
 
 from .checkpoints import Checkpoint
+from .config import real, whole
 from .networks import initialised, pick_device
 
 __all__ = [
@@ -67,8 +68,9 @@ class Schedule:
     augment : {"none", "mirror", "shift"}
         Mirror each image half of the time; or that, and shift it by up to 4 pixels, reflected at the border.
     half : bool
-        Train under bfloat16 autocast on a CPU too, as always on a GPU: about 1.6 times as fast where the CPU
-        has instructions for it (AVX512-BF16, AMX), and slower where it has not. Scoring stays in float32.
+        Train under autocast on a CPU too, as always on a GPU: in bfloat16, on a GPU without it in float16. About
+        1.6 times as fast where the CPU has instructions for it (AVX512-BF16, AMX), and slower where it has not.
+        Scoring stays in float32.
     compiled : bool
         Train through ``torch.compile``: a minute or so at the first step; worth it for long fits on a GPU.
     """
@@ -87,10 +89,9 @@ class Schedule:
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError(f"give exactly one of epochs and steps, got epochs={self.epochs}, steps={self.steps}")
-        for name, low in (("epochs", 0), ("steps", 0), ("batch", 1), ("lr", 0), ("weight_decay", 0)):
-            value = getattr(self, name)
-            if value is not None and not value >= low:
-                raise ValueError(f"{name} must be at least {low}, got {value}")
+        for name, allowed in _RANGES.items():
+            if allowed.check(name, getattr(self, name)) == math.inf:
+                raise ValueError(f"{name} must be finite, got {getattr(self, name)}")
         for name, known in (("shape", _SHAPES), ("augment", AUGMENT)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
@@ -142,6 +143,13 @@ def steps_of(schedule: Schedule, n: int) -> int:
 
 
 AUGMENT = ("none", "mirror", "shift")
+_RANGES = {
+    "epochs": real(optional=True),
+    "steps": whole(optional=True),
+    "batch": whole(1),
+    "lr": real(),
+    "weight_decay": real(),
+}
 _SHAPES = {
     "constant": lambda part: 1.0,
     "drop": lambda part: 1.0 if part < 0.6 else 0.2,
@@ -179,7 +187,8 @@ def batches(n: int, schedule: Schedule, generator: torch.Generator, kept=None) -
     pool = torch.arange(n, device=device) if kept is None else kept.to(device).nonzero().squeeze(1)
     if len(pool) < schedule.batch:
         raise ValueError(
-            f"kept has {len(pool)} samples, fewer than a batch of {schedule.batch}: lower batch or raise alpha"
+            f"kept has {len(pool)} samples, fewer than a batch of {schedule.batch}: lower batch or raise the fraction "
+            "kept"
         )
     left = schedule.n_steps(n)
     while left > 0:
@@ -226,11 +235,12 @@ def fit(
         ``"auto"`` takes the GPU where there is one. On a GPU the network is trained under autocast.
     checkpoint : path, optional
         File that holds the state after each pass; a fit that was killed goes on from there, on a CPU to the same
-        weights if the loss has no memory, and the file is removed. A checkpoint of another fit is refused; one from
-        another kind of device is ignored, with a warning.
-    watch : callable, (network, step) -> None, optional
+        weights if the loss has no memory, and the file is removed. A checkpoint of another fit (schedule, seed, loss by
+        its name, initial weights, data, selection) is refused; one from another kind of device is ignored, with a
+        warning.
+    watch : callable, (network, step) -> object, optional
         Called after each pass with the network in eval mode and the number of steps taken, to look and not
-        to touch: what is fitted is the same with and without it.
+        to touch: what is fitted is the same with and without it. What it returns goes into ``seen``.
     seen : list, optional
         Gets what ``watch`` returns, pass by pass; numbers, text, lists and dicts of such, which the checkpoint keeps.
     note : str
@@ -282,7 +292,7 @@ def fit(
     n_kept = len(x) if kept is None else int(kept.sum())
     every = max(1, n_kept // schedule.batch)  # steps a pass
     seen = [] if seen is None else seen
-    state = Checkpoint(checkpoint, network, optimizer, scaler, generator, (schedule, seed, kept, x, y), seen)
+    state = Checkpoint(checkpoint, network, optimizer, scaler, generator, (schedule, seed, loss, kept, x, y), seen)
     step = first = shown = state.load()
     network.train()
     forward = torch.compile(network) if schedule.compiled else network  # shares the weights; only training goes through

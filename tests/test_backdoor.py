@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from runs import recorded
 from torch import nn
 
 from itlm import backdoor, checkpoints, cifar, corruption, data, defences, records, sweep, training
@@ -62,6 +63,27 @@ def test_the_selection_that_the_last_network_was_trained_on_is_named(method, mon
     steps = list(rounds(config))
     at = backdoor.trained_on(config)
     assert torch.equal(steps[-1 if at == "last" else at].kept, fitted[-1])
+
+
+def test_a_single_fit_was_trained_on_no_selection():
+    config = small(early=1, rounds=0).resolved()
+    assert backdoor.trained_on(config) is None
+    assert records.series(recorded(config), config, "test_accuracy", None).empty
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"alpha": 0.05}, "alpha=0.05 keeps 15 of 300 images, fewer than a batch of 20: raise alpha or n"),
+        ({"method": "low_loss", "alpha": 0.05}, "alpha=0.05 keeps 15 of 300 images"),
+        ({"method": "oracle", "batch": 290}, "method='oracle' keeps 285 of 300 images, .*: raise n, or lower batch"),
+    ],
+    ids=["itlm", "low_loss", "oracle"],
+)
+def test_a_selection_too_small_for_a_batch_is_refused_before_any_fit(monkeypatch, changes, said):
+    monkeypatch.setattr(training, "fit", None)
+    with pytest.raises(ValueError, match=said):
+        next(rounds(small(**changes)))
 
 
 @pytest.mark.parametrize("method", ["itlm", "naive", "oracle", "spectral", "clustering", "low_loss"])

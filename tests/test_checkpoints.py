@@ -14,8 +14,9 @@ from test_training import LITTLE, Counted, N, made_up, same, some
 from torch import nn
 
 from itlm import iterate, records
-from itlm.checkpoints import resumable
-from itlm.networks import LeNet
+from itlm.checkpoints import resumable, write
+from itlm.networks import LeNet, initialised
+from itlm.peers import GeneralizedCrossEntropy
 from itlm.training import Diverged, Schedule, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -86,6 +87,8 @@ def stopped(file, x, y, kept, schedule=FIVE_PASSES, **changes):
         {"x": made_up(seed=1)[0]},
         {"make_network": partial(LITTLE, activation="relu")},
         {"make_network": LeNet},
+        {"make_network": lambda: initialised(LITTLE, 1)},  # the weights that a warm start may have
+        {"loss": GeneralizedCrossEntropy()},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -97,6 +100,22 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path, change):
     with pytest.raises(ValueError, match="checkpoint .*fit.pt is of another fit .*Remove the file or choose another"):
         fit(**ours | change, checkpoint=tmp_path / "fit.pt")
     assert (tmp_path / "fit.pt").read_bytes() == before
+
+
+def test_the_folder_of_a_checkpoint_is_made_before_anything_is_computed(tmp_path):
+    fits, runs = tmp_path / "of" / "fits", tmp_path / "of" / "runs"
+    with pytest.raises(Stopped):
+        fit(LITTLE, *made_up(), None, FIVE_PASSES, seed=7, checkpoint=fits / "fit.pt", loss=Counted(1, stop))
+    with pytest.raises(Stopped):
+        follow(experiment([]), an_empty_record(), runs / "run.pt", stop_at=0)
+    assert fits.is_dir() and runs.is_dir()
+
+
+def test_a_disk_that_refuses_names_the_file_and_keeps_nothing_half_written(tmp_path):
+    (file := tmp_path / "fit.pt").mkdir()
+    with pytest.raises(OSError, match=f": '{file}'$"):
+        write(file, {})
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda in float16"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from itlm import checkpoints, cifar, noisy, records, training
+from itlm import backdoor, checkpoints, cifar, noisy, records, training
 from itlm.cifar import Config, measure, rounds, run, task
 from itlm.data import Images
 
@@ -121,6 +121,31 @@ def test_an_oracle_without_clean_samples_is_refused():
         list(rounds(small(method="oracle", clean=0.0, alpha=0.5)))
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "alpha=0.05 keeps 10 of 200 images, fewer than a batch of 20: raise alpha or n, or lower batch"),
+        ({"method": "centroid"}, "alpha=0.05 keeps 10 of 200 images, .*: raise alpha or n, or lower batch"),
+        ({"method": "oracle"}, "clean=0.05 keeps 10 of 200 images, .*: raise clean or n, or lower batch"),
+        (
+            {"method": "baseline", "batch": 300},
+            "method='baseline' keeps 200 of 200 images, .*: raise n, or lower batch",
+        ),
+    ],
+    ids=["itlm", "centroid", "oracle", "baseline"],
+)
+def test_a_selection_too_small_for_a_batch_is_refused_before_any_fit(monkeypatch, changes, said):
+    monkeypatch.setattr(training, "fit", None)
+    with pytest.raises(ValueError, match=said):
+        next(rounds(small(clean=0.05, alpha=0.05, **changes)))
+
+
+@pytest.mark.parametrize("changes", [{"early": 1, "rounds": 0}, {"method": "self_paced"}])
+def test_what_fits_everything_needs_no_batch_of_kept_samples(changes):
+    (only,) = rounds(small(alpha=0.05, **changes))
+    assert len(only.kept) == 200
+
+
 def test_passes_are_counted_without_rounding_errors():
     assert training.count_steps(4.35, 200, 10) == 87
     config = small(early_epochs=4.35, alpha=1.0, early=1, rounds=0, batch=10)
@@ -226,11 +251,11 @@ class Stopped(Exception):
     pass
 
 
-@pytest.mark.parametrize(("method", "stop_at"), [("itlm", 4), ("baseline", 2)])
+@pytest.mark.parametrize(("method", "warm", "stop_at"), [("itlm", False, 4), ("itlm", True, 4), ("baseline", False, 2)])
 def test_a_run_that_was_stopped_in_the_middle_of_a_fit_goes_on_to_the_same_record(
-    method, stop_at, tmp_path, monkeypatch
+    method, warm, stop_at, tmp_path, monkeypatch
 ):
-    config, file, saves = small(method=method), tmp_path / "run.pt", []
+    config, file, saves = small(method=method, warm=warm), tmp_path / "run.pt", []
     whole = run(config)
     save = checkpoints.Checkpoint.save
 
@@ -259,3 +284,20 @@ def test_a_bad_field_is_named():
         Config(early=0)
     with pytest.raises(ValueError, match="whiten must be True or False or None, got 1"):
         Config(whiten=1)
+
+
+@pytest.mark.parametrize("change", [{"stem": 1}, {"normalisation": "none"}, {"whiten": True}])
+@pytest.mark.parametrize("make", [Config, backdoor.Config])
+def test_what_is_of_the_small_network_alone_is_refused_beside_the_wide_one(make, change):
+    ((name, value),) = change.items()
+    said = f"{name}={value!r} is for network='small', and the network is 'wide': leave {name} out"
+    with pytest.raises(ValueError, match=said):
+        make(network="wide", **change)
+    assert getattr(make(scale="paper", network="small", **change).resolved(), name) == value
+
+
+@pytest.mark.parametrize("scale", cifar.SCALES)
+@pytest.mark.parametrize("make", [Config, backdoor.Config])
+def test_the_wide_network_may_have_any_scale(make, scale):
+    config = make(scale=scale, network="wide").resolved()
+    assert config.network == "wide" and config.resolved() == config

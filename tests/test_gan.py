@@ -196,7 +196,10 @@ def test_latents_are_the_same_at_every_call():
     [
         ({"pair": "mnist-cats"}, "pair must be one of 'mnist5k-textures'"),
         ({"loss": "wgan_gp", "normalisation": "batch"}, "wgan_gp needs normalisation='none'"),
-        ({"normalisation": "none", "statistics": "running"}, "needs normalisation='batch'"),
+        ({"normalisation": "none", "statistics": "running"}, "needs normalisation='batch', got 'none'"),
+        ({"pair": "mnist-fashion_mnist", "statistics": "running"}, "needs normalisation='batch', got None, which is"),
+        ({"scale": "cpu", "statistics": "batch"}, "got None, which is 'none' for pair='mnist-fashion_mnist'"),
+        ({"loss": "wgan_gp", "statistics": "running"}, "needs batch norm, which loss='wgan_gp' cannot have: .* take"),
         ({"reinitialise": False, "score_at": 0.5}, "reinitialise=False needs score_at=1"),
         ({"trace": True, "method": "oracle"}, "trace=True needs method='itlm'"),
         ({"trace": True, "epochs": 0.5}, "trace=True needs epochs of at least 1, got 0.5"),

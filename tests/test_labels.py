@@ -210,6 +210,20 @@ def test_an_emptied_class_is_warned_about_and_balancing_is_the_remedy(monkeypatc
         assert all(share[7] == 0 for share in shares)
 
 
+@pytest.mark.parametrize(("method", "field"), [("itlm", "alpha"), ("centroid", "alpha"), ("oracle", "clean")])
+def test_a_selection_too_small_for_a_batch_is_refused_before_any_fit(monkeypatch, method, field):
+    monkeypatch.setattr(training, "fit", None)
+    said = f"{field}=0.05 keeps 10 of 200 images, fewer than a batch of 20: raise {field} or n, or lower batch"
+    with pytest.raises(ValueError, match=said):
+        next(rounds(small(method=method, clean=0.05, alpha=0.05)))
+
+
+@pytest.mark.parametrize("changes", [{"rounds": 0}, {"method": "self_paced"}])
+def test_what_fits_everything_needs_no_batch_of_kept_samples(changes):
+    (only,) = rounds(small(alpha=0.05, **changes))
+    assert len(only.kept) == 200
+
+
 @pytest.mark.parametrize("equal", ["steps", "epochs"])
 def test_early_fits_are_short_and_the_others_equal_in_what_was_asked(monkeypatch, equal):
     config, steps = small(alpha=0.5, epochs=4, rounds=2, early=1, early_epochs=2.0, equal=equal), []

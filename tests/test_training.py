@@ -4,7 +4,7 @@ import io
 import random
 import sys
 from contextlib import nullcontext
-from functools import partial
+from functools import partial, update_wrapper
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +56,17 @@ def made_up(n=N, seed=0):
     [
         ({}, "exactly one of epochs and steps, got epochs=None, steps=None"),
         ({"epochs": 1, "steps": 1}, "exactly one of epochs and steps, got epochs=1, steps=1"),
-        ({"epochs": -1}, "epochs must be at least 0, got -1"),
-        ({"epochs": float("nan")}, "epochs must be at least 0, got nan"),
-        ({"steps": -1}, "steps must be at least 0, got -1"),
-        ({"steps": 1, "batch": 0}, "batch must be at least 1, got 0"),
-        ({"steps": 1, "lr": -0.1}, "lr must be at least 0, got -0.1"),
-        ({"steps": 1, "weight_decay": -1}, "weight_decay must be at least 0, got -1"),
+        ({"epochs": -1}, "epochs must be a number of at least 0 or None, got -1"),
+        ({"epochs": float("nan")}, "epochs must be a number of at least 0 or None, got nan"),
+        ({"epochs": float("inf")}, "epochs must be finite, got inf"),
+        ({"steps": -1}, "steps must be an integer of at least 0 or None, got -1"),
+        ({"steps": 2.5}, "steps must be an integer of at least 0 or None, got 2.5"),
+        ({"steps": 1, "batch": 0}, "batch must be an integer of at least 1, got 0"),
+        ({"steps": 1, "batch": 10.5}, "batch must be an integer of at least 1, got 10.5"),
+        ({"steps": 1, "lr": -0.1}, "lr must be a number of at least 0, got -0.1"),
+        ({"steps": 1, "lr": float("inf")}, "lr must be finite, got inf"),
+        ({"steps": 1, "weight_decay": -1}, "weight_decay must be a number of at least 0, got -1"),
+        ({"steps": 1, "weight_decay": float("inf")}, "weight_decay must be finite, got inf"),
         ({"steps": 1, "momentum": 1}, r"momentum must be in \[0, 1\), got 1"),
         ({"steps": 1, "momentum": -0.1}, r"momentum must be in \[0, 1\), got -0.1"),
         ({"steps": 1, "augment": True}, "augment must be one of none, mirror, shift, got True"),
@@ -264,9 +269,10 @@ def test_a_long_fit_shows_its_steps_on_the_stderr_of_its_time_and_leaves_none(di
 
 
 class Counted:
-    """Cross-entropy that does something at one of its calls."""
+    """Cross-entropy, by name too, that does something at one of its calls."""
 
     def __init__(self, at, act):
+        update_wrapper(self, cross_entropy)
         self.calls, self.at, self.act = 0, at, act
 
     def __call__(self, output, y, reduction="mean"):
@@ -317,7 +323,7 @@ def test_labels_outside_the_networks_classes_are_named(digits, label, message):
 
 def test_fewer_kept_samples_than_a_batch_are_named(digits):
     kept = torch.arange(N) < 19
-    with pytest.raises(ValueError, match="kept has 19 samples, fewer than a batch of 20: lower batch or raise alpha"):
+    with pytest.raises(ValueError, match="kept has 19 samples, fewer than a batch of 20: lower batch or raise the fr"):
         fit(LITTLE, *digits, kept, Schedule(epochs=1, batch=20), seed=0)
 
 
