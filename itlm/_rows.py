@@ -11,6 +11,8 @@ import numpy as np
 from .trimming import _check_alpha, n_kept
 
 WIDE = 1e150  # numbers much larger, or columns much smaller than its inverse, have squares that are no floats
+ROUNDING = 1e-11  # relative to what a residual is the difference of, about the middle of the data
+DIGIT = 8 * np.finfo(float).eps  # and relative to the numbers themselves
 
 
 class Rows:

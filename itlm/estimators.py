@@ -11,12 +11,9 @@ Source: Shen & Sanghavi, ICML 2019, Section 4; Rousseeuw & Leroy 1987 for reweig
 """
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
-from numbers import Real
 
 import numpy as np
-from scipy.special import xlogy
 from sklearn.base import (
     BaseEstimator,
     MetaEstimatorMixin,
@@ -31,32 +28,22 @@ from sklearn.utils import _safe_indexing, assert_all_finite, check_random_state,
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
-    _check_sample_weight,
     check_is_fitted,
     column_or_1d,
     has_fit_parameter,
     validate_data,
 )
 
-from ._rows import (
-    NormalEquations,
-    Rows,
-    check_numbers,
-    in_place,
-    least_squares,
-    minimum_norm,
-    residuals,
-    weight_sum,
-)
+from ._losses import LOSSES, is_nothing
+from ._mass import check_weights, mass_kept, rounds
+from ._planes import fit_to, lies_on, plane_of
+from ._rows import Rows, check_numbers, in_place, residuals, weight_sum
 from ._scale import CUT, final_shrinkage, raw_shrinkage
 from .config import flag, whole
 from .squares import search
-from .trimming import _as_losses, _kept_mass, _shares, iterate, n_kept
 
 __all__ = ["TrimmedRegressor", "TrimmedEstimator"]  # the order of the API page
 
-_ROUNDING = 1e-11  # relative to what a residual is the difference of, about the middle of the data
-_DIGIT = 8 * np.finfo(float).eps  # and relative to the numbers themselves
 _SEPARATED = 5e-4  # mean log-loss of kept samples: below it solvers stop, by tolerance, where classes are separable
 
 
@@ -178,14 +165,14 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         whole(1, optional=True).check("n_starts", self.n_starts)
         flag().check("reweight", self.reweight)
         flag().check("fit_intercept", self.fit_intercept)
-        counted, weights = _check_weights(sample_weight, X)
+        counted, weights = check_weights(sample_weight, X)
         if counted is not None:
             X, y = X[counted], y[counted]
         n, p = len(y) if weights is None else weight_sum(weights), X.shape[1] + bool(self.fit_intercept)
         if isinstance(self.support_fraction, str) and self.support_fraction == "breakdown":
             h = min(n, (n + p + 1) // 2)
         else:
-            h = _n_kept(n, self.support_fraction, " or 'breakdown'")
+            h = mass_kept(n, self.support_fraction, " or 'breakdown'")
         if h <= p:
             warnings.warn(
                 f"support_fraction={self.support_fraction!r} keeps {h:g} of {n:g} samples, for {p} coefficients: any "
@@ -202,7 +189,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
             warnings.warn(
                 f"no fixed point after max_iter={self.max_iter} steps; raise it", ConvergenceWarning, stacklevel=2
             )
-        plane = _plane(rows, found)
+        plane = plane_of(rows, found)
         if plane is not None:
             raw, scale = plane, 0.0
         else:
@@ -211,10 +198,10 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         self.raw_coef_, self.raw_intercept_ = self._split(rows.as_given(raw))
         self.raw_inlier_mask_, self.raw_scale_ = in_place(inliers, counted), float(scale)
         if self.reweight and plane is not None:
-            inliers = _on(rows, plane)
+            inliers = lies_on(rows, plane)
         elif self.reweight:
             inliers = residuals(rows, raw) <= CUT * scale
-            theta = _fit(rows, inliers)
+            theta = fit_to(rows, inliers)
             mass = inliers if weights is None else weights * inliers
             scale = np.sqrt(mass @ residuals(rows, theta) ** 2 / mass.sum()) / final_shrinkage(h, n, p)
         self.coef_, self.intercept_ = self._split(rows.as_given(theta))
@@ -382,13 +369,13 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         else:
             y = np.asarray(y).astype(np.float64, copy=False)
             assert_all_finite(y, input_name="y")
-        counted, weights = _check_weights(sample_weight, X)
+        counted, weights = check_weights(sample_weight, X)
         if weights is not None and not has_fit_parameter(self.estimator, "sample_weight"):
             name = type(self.estimator).__name__
             raise ValueError(f"sample_weight cannot be used: {name} takes none; leave it out, or repeat samples")
         if counted is not None:
             X, y = _safe_indexing(X, np.flatnonzero(counted)), y[counted]
-        _n_kept(len(y) if weights is None else weight_sum(weights), self.support_fraction)
+        mass_kept(len(y) if weights is None else weight_sum(weights), self.support_fraction)
         seed = None if self.random_state is None else check_random_state(self.random_state).randint(2**31 - 1)
 
         def refit(mass):
@@ -405,7 +392,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             return refit(mass)
 
         path, before = [], None
-        for model, losses, mass in _rounds(
+        for model, losses, mass in rounds(
             lambda model: self._losses(model, X, y),
             update,
             refit(np.ones(len(y), bool) if weights is None else weights),
@@ -417,7 +404,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             self.estimator_, kept = model, mass > 0
             path.append(float(mass[kept] @ losses[kept]))
             if before is None:
-                flawless = self._is_nothing(losses, y)
+                flawless = is_nothing(losses, y, self._loss_name())
             else:
                 moving = np.count_nonzero(mass != before)
             before = mass
@@ -431,32 +418,41 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        if flawless:
-            warnings.warn(
-                "estimator fits every sample without loss, bad ones too, so that trimming cannot tell them apart; "
-                "use one that is more regular",
-                stacklevel=2,
-            )
-        elif not classifier and _n_coefficients(model) >= mass.sum() and self._is_nothing(losses[kept], y[kept]):
-            warnings.warn(
-                f"estimator has {_n_coefficients(model)} coefficients for {mass.sum():g} kept samples, and fits these "
-                "without loss: so it would any selection, so that trimming tells nothing; use more samples, fewer "
-                "features, an estimator that is more regular, or a larger support_fraction",
-                stacklevel=2,
-            )
-        elif self._loss_name() == "log" and path[-1] < _SEPARATED * mass.sum():
-            said = f"the kept samples are separable: their mean log-loss is {path[-1] / mass.sum():.1g}, and "
-            if _n_coefficients(model):
-                said += "the size of the coefficients says where a penalty or the solver's tolerance stopped them, "
-                said += "nothing about the samples; regularise estimator more (such as a smaller C)"
-            else:
-                said += "which of them are kept says little; use an estimator that is more regular"
-            warnings.warn(f"{said}, or a support_fraction larger than {self.support_fraction}", stacklevel=2)
+        if said := self._says_nothing(model, flawless, losses[kept], y[kept], mass[kept]):
+            warnings.warn(said, stacklevel=2)
         self.inlier_mask_ = in_place(kept, counted)
         self.objective_, self.objective_path_, self.n_iter_ = path[-1], np.array(path), len(path)
         if classifier:
             self.classes_ = self.estimator_.classes_
         return self
+
+    def _says_nothing(self, model, flawless, losses, y, mass) -> str:
+        """Why the trimming tells nothing, from the kept samples' losses, outputs and mass; empty where it does."""
+        name, many = self._loss_name(), _n_coefficients(model)
+        if flawless:
+            return (
+                "estimator fits every sample without loss, bad ones too, so that trimming cannot tell them apart; "
+                "use one that is more regular"
+            )
+        if name != "log" and many >= mass.sum() and is_nothing(losses, y, name):
+            return (
+                f"estimator has {many} coefficients for {mass.sum():g} kept samples, and fits these without loss, as "
+                "it would any selection, so that trimming tells nothing; use more samples, fewer features, an estimator "
+                "that is more regular, or a larger support_fraction"
+            )
+        mean = mass @ losses / mass.sum()
+        if name == "log" and mean < _SEPARATED:
+            why = "which of them are kept says little; use an estimator that is more regular"
+            if many:
+                why = (
+                    "the size of the coefficients says where a penalty or the solver's tolerance stopped them, nothing "
+                    "about the samples; regularise estimator more (such as a smaller C)"
+                )
+            return (
+                f"the kept samples are separable: their mean log-loss is {mean:.1g}, and {why}, or a support_fraction "
+                f"larger than {self.support_fraction}"
+            )
+        return ""
 
     def _loss_name(self):
         return ("log" if is_classifier(self.estimator) else "squared") if self.loss == "auto" else self.loss
@@ -467,8 +463,8 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(f"estimator must be a regressor or a classifier, got {name}")
         if callable(loss):
             return
-        if not isinstance(loss, str) or loss not in (*_LOSSES, "log"):
-            raise ValueError(f"loss must be 'auto', 'log', {', '.join(map(repr, _LOSSES))} or callable, got {loss!r}")
+        if not isinstance(loss, str) or loss not in (*LOSSES, "log"):
+            raise ValueError(f"loss must be 'auto', 'log', {', '.join(map(repr, LOSSES))} or callable, got {loss!r}")
         if is_classifier(self.estimator) != (loss == "log"):
             raise ValueError(f"loss={loss!r} does not suit {name}; use 'auto' or a callable")
         if loss == "log" and not hasattr(self.estimator, "predict_proba"):
@@ -487,18 +483,11 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             own = prediction[np.arange(len(y)), np.searchsorted(model.classes_, y)]
             return -np.log(np.maximum(own, np.finfo(own.dtype).tiny))
         if not callable(loss):
-            return _LOSSES[loss](y, prediction)
+            return LOSSES[loss](y, prediction)
         losses = np.asarray(loss(y, prediction))
         if losses.shape != (len(y),):
             raise ValueError(f"loss must return shape ({len(y)},), one value a sample, got {losses.shape}")
         return losses
-
-    def _is_nothing(self, losses, y):
-        """Whether losses are 0, or what a solver leaves of 0: next to nothing beside those of a constant."""
-        name, most = self._loss_name(), 0.0
-        if isinstance(name, str) and name in _LEFT:
-            most = _LEFT[name] * _LOSSES[name](y, np.broadcast_to(np.median(y, axis=0), y.shape)).sum()
-        return losses.sum() <= most
 
     @available_if(_has("predict"))
     def predict(self, X):
@@ -550,37 +539,6 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         return tags
 
 
-def _deviations(y, prediction):
-    """Absolute residuals, (n, outputs); 0 within rounding, so that it ranks no samples."""
-    y, prediction = y.reshape(len(y), -1), prediction.reshape(len(y), -1)
-    size, centre = np.abs(y - prediction), np.median(y, axis=0)
-    rounding = _ROUNDING * (np.abs(y - centre) + np.abs(prediction - centre)) + _DIGIT * np.abs(prediction)
-    return np.where((size <= rounding) & np.isfinite(size), 0.0, size)
-
-
-def _squared(y, prediction):
-    return (_deviations(y, prediction) ** 2).sum(1)
-
-
-def _absolute(y, prediction):
-    return _deviations(y, prediction).sum(1)
-
-
-def _poisson(y, prediction):
-    for name, values, bad, remedy in (
-        ("y", y, y < 0, "counts are 0 or more"),
-        ("the prediction", prediction, prediction <= 0, "use an estimator with positive means, like PoissonRegressor"),
-    ):
-        if bad.any():
-            raise ValueError(f"loss='poisson': {name} has {values[bad][0]} ({bad.sum()} such values); {remedy}")
-    y, prediction = y.reshape(len(y), -1), prediction.reshape(len(y), -1)
-    return 2 * (xlogy(y, y / prediction) - y + prediction).sum(1)
-
-
-_LOSSES = {"squared": _squared, "absolute": _absolute, "poisson": _poisson}
-_LEFT = {"squared": 1e-12, "absolute": 1e-6}  # of a constant's losses: what fits that are exact but for a solver leave
-
-
 def _n_coefficients(model) -> int:
     """Number of coefficients of a linear model, or of a pipeline that ends in one, for each output; else 0."""
     coef = getattr(model[-1] if isinstance(model, Pipeline) else model, "coef_", None)
@@ -595,92 +553,6 @@ def _seeded(estimator, seed):
     return model
 
 
-def _rounds(losses, update, model, fraction, rounds, weights, groups) -> Iterator[tuple]:
-    """Algorithm 1: yield each round's model, losses and how much of each sample is kept, to the fixed point."""
-    if weights is None:
-        for r in iterate(losses, update, model, fraction, rounds, groups=groups, stop_at_fixed_point=True):
-            yield r.theta, r.losses, r.kept
-        return
-    before = None
-    for t in range(rounds + 1):
-        current = losses(model)
-        mass = _trim_mass(current, weights, fraction, groups)
-        yield model, current, mass
-        if before is not None and np.array_equal(mass, before):
-            return
-        if t < rounds:
-            model, before = update(model, mass, t), mass
-
-
-def _trim_mass(losses, weights, fraction, groups) -> np.ndarray:
-    """`trim` by weighted mass: how much of each sample is kept, (n,)."""
-    losses, total = _as_losses(losses), weight_sum(weights)
-    h = _n_kept(total, fraction)
-    if groups is None:
-        return _kept_mass(losses, weights, h)
-    sizes = np.bincount(groups, weights)
-    shares = _shares([round(size) for size in sizes], h) if isinstance(total, int) else h * sizes / total
-    mass = np.empty(len(losses))
-    for group, share in enumerate(shares):
-        members = groups == group
-        mass[members] = _kept_mass(losses[members], weights[members], share)
-    return mass
-
-
-# Least trimmed squares
-
-
-def _fit(rows, chosen) -> np.ndarray:
-    """Least squares on the chosen samples."""
-    if rows.weights is not None:
-        return least_squares(rows.at(chosen), rows.y[chosen], rows.weights[chosen], rows.ones)
-    normal = NormalEquations(rows)
-    normal.set_to(chosen)
-    return normal.solve(chosen)
-
-
-def _plane(rows, found):
-    """The plane that the kept samples, and maybe more, lie on within rounding; None where they lie on none."""
-    kept = found.kept
-    if found.threshold > 1e-9 * np.sqrt((rows.y[kept] ** 2).mean()) + _digits(rows, found.coef):
-        return None
-    theta = _fit(rows, np.ones(rows.n, bool))
-    if _on(rows, theta).all():
-        return theta
-    theta = minimum_norm(rows.at(kept), rows.y[kept], rows.ones)
-    on = _on(rows, theta)
-    return minimum_norm(rows.at(on), rows.y[on], rows.ones) if on[kept].all() else None
-
-
-def _on(rows, theta) -> np.ndarray:
-    """Which samples lie on a plane within rounding: (n,)."""
-    X = rows.at(slice(None))
-    rounding = _ROUNDING * (np.abs(rows.y) + np.abs(X) @ np.abs(theta)) + _digits(rows, theta)
-    return np.abs(rows.y - X @ theta) <= rounding
-
-
-def _digits(rows, theta) -> float:
-    """What residuals have lost before the centre was taken from the data."""
-    return _DIGIT * float(np.abs(rows.centre) @ np.abs(np.append(theta[:-1], 1.0))) if rows.ones else 0.0
-
-
-# Checks
-
-
-def _n_kept(n, fraction, other=""):
-    """Of n samples, or a mass n, how much is kept."""
-    if not isinstance(fraction, Real) or isinstance(fraction, bool) or not 0 < fraction <= 1:
-        raise ValueError(f"support_fraction must be in (0, 1]{other}, got {fraction!r}: it is the fraction to keep")
-    if not isinstance(n, int):
-        return fraction * n
-    if n * fraction < 1 - 1e-9:
-        raise ValueError(
-            f"support_fraction={fraction} keeps none of {n} samples; use at least {1 / n:.3g} (if sample_weight was "
-            "given: it counts samples)"
-        )
-    return n_kept(n, fraction)
-
-
 def _check_labels(y):
     """Refuse labels that are missing, or no classes."""
     if y.dtype.kind == "O":
@@ -690,17 +562,3 @@ def _check_labels(y):
             raise ValueError(f"y has {len(missing)} missing labels of {len(y)}, at {first}: drop these samples first")
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
-
-
-def _check_weights(sample_weight, X):
-    """Mask of the samples that count, None where all do; and their weights, None where all are 1."""
-    if sample_weight is None:
-        return None, None
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
-    if (weights < 0).any():
-        raise ValueError(f"sample_weight must be 0 or more, got {weights.min()}: it says how often a sample counts")
-    if not weights.any():
-        raise ValueError("sample_weight is zero for every sample; give at least one a positive weight")
-    counted = weights > 0
-    weights = weights[counted]
-    return None if counted.all() else counted, None if (weights == 1).all() else weights
