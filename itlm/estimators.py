@@ -437,8 +437,8 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         if name != "log" and many >= mass.sum() and is_nothing(losses, y, name):
             return (
                 f"estimator has {many} coefficients for {mass.sum():g} kept samples, and fits these without loss, as "
-                "it would any selection, so that trimming tells nothing; use more samples, fewer features, an estimator "
-                "that is more regular, or a larger support_fraction"
+                "it would any selection, so that trimming tells nothing; use more samples, fewer features, an "
+                "estimator that is more regular, or a larger support_fraction"
             )
         mean = mass @ losses / mass.sum()
         if name == "log" and mean < _SEPARATED:
