@@ -407,9 +407,10 @@ HTML(pd.DataFrame(cells).to_html(index=False, border=0, na_rep=""))
 # removed. Time: of the whole run, in units of naive training; other runs went on beside.*
 #
 # Read: with nothing stopped early ITLM repels none of these three marks, with early rounds one. That is the paper's
-# direction, but a single mark decides nothing. A class quota, or early rounds of half the length, repel none. Spectral signatures and activation clustering repel all of them: they look at
-# the network's features after a full fit, where marked images stand apart although they are learned by heart. But they
-# look for backdoors alone, and spectral signatures must be told how many images are marked, and drop mostly clean ones.
+# direction, but a single mark decides nothing. A class quota, or early rounds of half the length, repel none. Spectral
+# signatures and activation clustering repel all of them: they look at the network's features after a full fit, where
+# marked images stand apart although they are learned by heart. But they look for backdoors alone, and spectral
+# signatures must be told how many images are marked, and drop mostly clean ones.
 
 # %% tags=["hide-input"]
 claims = results("paper/claims")

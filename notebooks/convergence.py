@@ -135,9 +135,9 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 
 # %% [markdown]
 # *Between 30 times the noise and half a length: slopes, mean and 95 % interval over data sets, and the largest κ of any
-# data set; nearer to the noise κ is larger, see above. 0 is linear convergence, 1 quadratic. For infinitely many samples
-# the slope is about 1. It is lower here because at the near end only a few bad samples are kept, whose pulls do not
-# average out.*
+# data set; nearer to the noise κ is larger, see above. 0 is linear convergence, 1 quadratic. For infinitely many
+# samples the slope is about 1. It is lower here because at the near end only a few bad samples are kept, whose pulls do
+# not average out.*
 #
 # Sign flips are a mixture too: with the component $-\theta^\star$. A *shifted* plane is not in the figure, since none
 # of its samples is kept once the distance is small: the factor is that of clean data.

@@ -252,12 +252,12 @@ plt.show()
 # the mixture (70 % digits). Lines: means; bands: smallest and largest, over the study's seeds. Below the dashed
 # line, trimming throws out the digits.*
 #
-# The suspicion was wrong, as far as this first fit goes: whatever the statistics, the three curves are nearly
-# one. (Over whole runs of five rounds they may yet differ; that is not recorded.) What matters is batch norm at
-# all, and the moment. With it the discriminator ranks well in its first passes and turns against the digits later;
-# without it the ranking stays good for longer, on these images. Nor has it learnt its training images by heart: scored
-# with fixed statistics, it gives unseen digits nearly the same losses as those it has seen (50 %: no difference). Scored
-# batch by batch that cannot be asked, since seen and unseen digits do not share their batches:
+# The suspicion was wrong, as far as this first fit goes: whatever the statistics, the three curves are nearly one.
+# (Over whole runs of five rounds they may yet differ; that is not recorded.) What matters is batch norm at all, and the
+# moment. With it the discriminator ranks well in its first passes and turns against the digits later; without it the
+# ranking stays good for longer, on these images. Nor has it learnt its training images by heart: scored with fixed
+# statistics, it gives unseen digits nearly the same losses as those it has seen (50 %: no difference). Scored batch by
+# batch that cannot be asked, since seen and unseen digits do not share their batches:
 
 # %% tags=["hide-input"]
 print("AUC of unseen against seen digits, over all passes and seeds:")

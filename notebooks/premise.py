@@ -225,9 +225,9 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 # repelled attack. The last column: how many of the marked training samples the last network was trained on. What is
 # missing has not been run yet.*
 #
-# Read: on the near side ITLM drops nearly all marked samples, and the attack is gone where it had taken: in one of
-# the three seeds naive training had not fallen for it. On the far side ITLM keeps most of them, and the attack stays.
-# Low loss drops more of them there, but too few: the attack stays all the same. `balanced`, which protects rare classes,
+# Read: on the near side ITLM drops nearly all marked samples, and the attack is gone where it had taken: in one of the
+# three seeds naive training had not fallen for it. On the far side ITLM keeps most of them, and the attack stays. Low
+# loss drops more of them there, but too few: the attack stays all the same. `balanced`, which protects rare classes,
 # protects a backdoor that sits in one class, too (clearly so at the first place).
 #
 # ## Colour images

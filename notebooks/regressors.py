@@ -151,9 +151,9 @@ for key in ("itlm", "one_start", "raw", "lts", "lts_mcd", "robpy", "huber", "ran
 HTML(pd.DataFrame(rows).to_html(index=False, classes="sortable", border=0))
 
 # %% [markdown]
-# *Median error, in units of the oracle's, which is least squares on the clean samples: 1,000 samples, 20 features, three
-# quarters kept; a fifth of the samples bad, by kind ({doc}`what they are <one_step>`). 1 is perfect. For "heavy" no
-# sample is bad, but the noise has heavy tails, and the oracle is least squares on all. Empty: not run. Last column:
+# *Median error, in units of the oracle's, which is least squares on the clean samples: 1,000 samples, 20 features,
+# three quarters kept; a fifth of the samples bad, by kind ({doc}`what they are <one_step>`). 1 is perfect. For "heavy"
+# no sample is bad, but the noise has heavy tails, and the oracle is least squares on all. Empty: not run. Last column:
 # median time, for random outputs. robustbase is R's package, whose `ltsReg` is the usual implementation ("mcd": with
 # its check for leverage); robpy is a Python package; RLM is the robust linear model of statsmodels.*
 #

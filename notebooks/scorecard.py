@@ -86,14 +86,14 @@ HTML(table.to_html(index=False, classes="sortable", border=0, escape=False))
 
 # %% [markdown]
 # *One row a claim. "Paper" and "ours" read from → to, with the difference and its 95 % interval in brackets: from bad
-# to clean samples (Figure 1), from the next error to the bound (Lemmas 5 and 6; Lemma 5, second row: the constant c that
-# is needed, at n = 10,000 and 1,000,000), from the smaller to the larger n (Lemma 3, Figure 2(a, b)), from half the
-# distance to the next error (Theorem 7, halving) or from the distance to it (Theorems 9 and 10), from the factor κ at
-# the larger distance or σ to that at the smaller (Theorems 7 and 8, the others), from the other method to ITLM (Tables
-# 1 and 2), from the first to the last round (Table 3), from naive training to ITLM (Table 4). "2 × 0.03" and "79 + 1": the claim is of a factor or a
-# margin, which the difference contains. Networks have percent, simulations distances or their ratios. "n": seeds,
-# "1 of 2" where more are planned. "scale": "cpu", on CPUs, for MNIST labels at the paper's size, for all else at a
-# smaller one; "simulated", drawn data.*
+# to clean samples (Figure 1), from the next error to the bound (Lemmas 5 and 6; Lemma 5, second row: the constant c
+# that is needed, at n = 10,000 and 1,000,000), from the smaller to the larger n (Lemma 3, Figure 2(a, b)), from half
+# the distance to the next error (Theorem 7, halving) or from the distance to it (Theorems 9 and 10), from the factor κ
+# at the larger distance or σ to that at the smaller (Theorems 7 and 8, the others), from the other method to ITLM
+# (Tables 1 and 2), from the first to the last round (Table 3), from naive training to ITLM (Table 4). "2 × 0.03" and
+# "79 + 1": the claim is of a factor or a margin, which the difference contains. Networks have percent, simulations
+# distances or their ratios. "n": seeds, "1 of 2" where more are planned. "scale": "cpu", on CPUs, for MNIST labels at
+# the paper's size, for all else at a smaller one; "simulated", drawn data.*
 #
 # Where the truth went into a choice: the network for CIFAR-10 was chosen by accuracy on held-out images with right
 # labels, and by how many wrong labels plain training learns; the GANs by how they rank bad samples; the backdoor's
