@@ -329,8 +329,8 @@ for name, visits in images.items():
 #
 # * The paper's scale. The small network is another one, and sees half of the images; the size of a gain
 #   here says nothing about the size there.
-# * What each ingredient is for: early stopping, new weights, equal steps. See {doc}`the open questions
-#   <open_questions>`.
+# * Why tanh on the logits does harm here and good on digits. {doc}`Which choices matter <open_questions>` takes the
+#   ingredients out one at a time.
 
 # %% tags=["hide-input"]
 others = {field.replace("_", " "): preset[field] for field in FIELDS if field != "epochs"}

@@ -178,9 +178,9 @@ found.map("{:.0%}".format)
 # ## A network of your own
 #
 # `iterate` asks for two functions: every sample's loss under a model, and a model fitted to those that are kept. Fit
-# *anew* each time, with the same number of steps, as the authors do. Whether either matters, and how long to fit,
-# {doc}`five seeds could not decide <open_questions>`; against backdoors, if any passes are safe, it is
-# {doc}`the first ones <premise>`.
+# *anew* each time, with the same number of steps, as the authors do: new weights were better than old ones on the
+# larger of {doc}`two problems <open_questions>`, and on the other few seeds could not tell. How long to fit depends on
+# the problem; against backdoors, if any passes are safe, it is {doc}`the first ones <premise>`.
 
 # %%
 import torch
