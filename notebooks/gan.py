@@ -335,12 +335,13 @@ for percent, norm, at in ((80, "batch", 0.25), *((70, m["normalisation"], m["sco
 HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 
 # %% [markdown]
-# *Precision of the kept images, by the discriminator's norm and by when it scores. Its differences in Round 5, paired
-# by seed:*
+# *Precision of the kept images, by the discriminator's norm and by when it scores. Below, its differences in Round 5,
+# paired by seed.*
 
 # %% tags=["hide-input"]
 for norm, one, other in (("batch", 0.1, 0.5), ("batch", 1.0, 0.5), ("batch", 0.25, 0.5), ("none", 0.25, 1.0)):
-    print(f"{norm}, from {said[one]} to {said[other]}: {verdicts.evidence(last[norm, one], last[norm, other])} points")
+    found = verdicts.evidence(last[norm, one], last[norm, other])
+    print(f"{norm}: {said[other]} rather than {said[one]}: {found} points")
 
 # %% [markdown]
 # Whether that is what the paper did, it does not say. We kept to the setting that we had chosen by Round 0 alone for

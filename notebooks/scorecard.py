@@ -16,11 +16,10 @@
 #
 # The claims of the paper {cite:p}`shen2019`, figure by figure, table by table and theorem by theorem, with the paper's
 # numbers, ours, and a verdict. Where a table makes the same comparison many times over, some of its rows stand for all;
-# the pages have the rest. At the end of this page you will know what reproduces, what does not, and what has not been
-# run.
+# the pages have the rest. At the end of this page you will know what reproduces, what does not, and what is undecided.
 #
-# **No GPU was available** for the paper's CIFAR-10 and CelebA experiments at their full size. What could
-# be recorded was recorded on CPUs, at the scale named in its row; the rest says *not run*.
+# **No GPU was available** for the paper's CIFAR-10 and CelebA experiments at their full size. They were run on CPUs, at
+# the scale named in their row; what has not been run at all says *not run*.
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.
@@ -73,9 +72,9 @@ HTML(pd.DataFrame(counts).to_html(index=False, border=0))
 # number alone, and some claims that could hardly fail have a factor or a margin now. One margin is in the claim's
 # favour: "the curve does not fall" allows a small fall, since even a flat curve could not pass without. Four rows say
 # little of the print: Lemma 5's first and Lemma 6 test the statement with its noise term mended, Theorems 9 and 10 our
-# guess at a statement that we have not seen, and none of them could easily fail. A row with
-# fewer seeds than planned may still change its verdict. And there are many rows: where there is no difference at all,
-# one comparison in twenty gets a verdict by chance.
+# guess at a statement that we have not seen, and none of them could easily fail. A row with fewer
+# seeds than planned may still change its verdict. And there are many rows: where there is no difference at all, one
+# comparison in twenty gets a verdict by chance.
 
 # %% [markdown]
 # Click a column's head to sort; type to search.
@@ -150,4 +149,5 @@ print(f"Oddities {', '.join(map(str, checks))} hold in the recorded tables.")
 # %% [markdown]
 # ## What remains open
 #
-# Every row that says *not run*. Rows fill in as experiments are recorded; nothing is filled in by hand.
+# The paper's own sizes, for all but simulations and the labels of digits; and the rows that say *undecided*, most of
+# which have two or three seeds. Rows change as experiments are recorded; nothing is filled in by hand.
