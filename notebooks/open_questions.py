@@ -167,7 +167,8 @@ if len(colour):
 #   from round to round. On digits none helped, and where three of six fits were stopped it did harm; those runs also
 #   have fewer full fits.
 # * **New weights** in every round are better than warm starts on CIFAR-10. On digits that is undecided.
-# * **Alpha** at the fraction of right labels, not five points below, does harm on CIFAR-10, and no matter on digits.
+# * **Alpha** at the fraction of right labels, not five points below, does harm on CIFAR-10, and does not matter on
+#   digits.
 # * **Shifted images** are better for ITLM, but for plain training still more: {doc}`the gain <cifar>` shrinks.
 # * **Equal passes** in place of equal steps, and **scoring under augmentation**: no difference that these seeds show.
 #

@@ -154,7 +154,8 @@ def one_too_high():
 
 
 def looks_like():
-    unsure = kept[probability[kept].argsort()][: max(n_planted, len(kept) // 3)]
+    hardest = kept[probability[kept].argsort()]
+    unsure = hardest[: max(n_planted, len(kept) // 3)]
     some = random.choice(unsure, n_planted, replace=False)
     others = model.predict_proba(X[some])
     others[np.arange(n_planted), y[some]] = 0
