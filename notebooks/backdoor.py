@@ -130,7 +130,8 @@ plt.show()
 
 # %% [markdown]
 # *Naive training, as in Figure 1(d). Blue and vermilion: the share of clean and of marked training samples whose given
-# label is predicted. Grey: marked test images sent to the target class. Early rounds must stop before vermilion rises.*
+# label is predicted. Grey: marked test images sent to the target class. Early rounds must stop before vermilion rises
+# for good.*
 #
 # ## Does the attack take on CIFAR-10?
 #

@@ -163,7 +163,8 @@ def looks_like():
 
 
 found = {}
-for name, way in {"one too high": one_too_high, "the digit it looks like": looks_like}.items():
+ways = {"one too high": one_too_high, "the digit it looks like": looks_like}
+for name, way in ways.items():
     some, labels = way()
     dirtier = y.copy()
     dirtier[some] = labels
