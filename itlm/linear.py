@@ -1,7 +1,7 @@
-"""Linear and generalised linear models: simulated data, gradient steps, and least trimmed squares.
+"""The paper's linear and generalised linear models: simulated data, gradient steps and full updates.
 
 Source: Shen & Sanghavi, ICML 2019, model (1) and (2), Lemma 6 and Section 6.1. Laws that the paper does not
-state are ours, and said in `simulate`. The solver is in `itlm.squares`.
+state are ours, and said in `simulate`. The solver is `itlm.least_squares`.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .config import whole
-from .squares import TrimmedFit, least_trimmed_squares
+from .parameters import whole
 from .trimming import n_kept
 
 __all__ = [
@@ -18,11 +17,9 @@ __all__ = [
     "OUTPUTS",
     "Link",
     "Simulation",
-    "TrimmedFit",
     "full_update",
     "gradient_step",
     "largest_step",
-    "least_trimmed_squares",
     "simulate",
 ]
 
@@ -183,16 +180,6 @@ def simulate(
     is_bad = np.zeros(n, bool)
     is_bad[bad] = True
     return Simulation(X, y, thetas[0], is_bad, thetas)
-
-
-def visits(config) -> float:
-    """Count the samples of a run of an experiment on simulated data: what its cost is measured in."""
-    return float(config.n)
-
-
-def digest(config) -> str:
-    """Return the digest of an experiment's simulated data: the configuration says all of them."""
-    return "simulated"
 
 
 # Gradient steps

@@ -12,13 +12,10 @@ without a method's package its runs are left out, without memory or room on the 
 """
 
 import argparse
-import fcntl
-import importlib
 import itertools
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
@@ -26,20 +23,15 @@ from typing import NamedTuple
 import pandas as pd
 import yaml
 
-from . import data, records
+from . import files
+from .errors import Damaged, DataError, GridError, MachineFault, Missing, Refused
+from .experiments.protocol import load as load_experiment
+from .records import record, tables
 
-__all__ = ["GridError", "Run", "load", "configurations", "expand", "left", "faults", "throughput", "main"]
+__all__ = ["Run", "load", "configurations", "expand", "left", "faults", "throughput", "main"]
 
 
 UNNAMED = ("DefaultCPUAllocator", "CUDA error", "cuDNN error", "CUBLAS_STATUS")  # in errors that have no class in torch
-
-
-class _MachineFault(RuntimeError):
-    """One of these."""
-
-
-class GridError(ValueError):
-    """A grid that cannot be run; the message names the file, the line and what is wrong."""
 
 
 class Run(NamedTuple):
@@ -103,14 +95,17 @@ def load(path: Path) -> dict:
             f"{path}:{blocks.start_mark.line + 1}: blocks must be a list of fields with values, as is fixed"
         )
     grid["places"] = [f"{path}:{block.start_mark.line + 1}" for block in blocks.value]
+    name = grid["experiment"]
     try:
-        _ = _experiment(grid).Config
-    except (ImportError, AttributeError) as error:
-        lacking = getattr(error, "name", None) or ""
-        if isinstance(error, ImportError) and not lacking.startswith("itlm"):
-            name = grid["experiment"]
+        load_experiment(name)
+    except (ImportError, TypeError) as error:
+        lacking = getattr(error, "name", None) or name
+        if lacking != name and not lacking.startswith("itlm"):
             raise GridError(f"{path}: {name} needs {lacking}: pip install 'itlm[torch,linear]' ({error})") from error
-        raise GridError(f"{path}: experiment must be a module of itlm such as labels or gan: {error}") from error
+        raise GridError(
+            f"{path}: experiment must be a module of itlm.experiments such as labels or gan, or one of your own that "
+            f"Python can import: {error}"
+        ) from error
     return grid
 
 
@@ -126,14 +121,14 @@ def configurations(grid: dict) -> Iterator:
 
     Yields
     ------
-    itlm.config.Config
+    itlm.parameters.Parameters
 
     Raises
     ------
     GridError
         For a field the experiment does not have, a value out of range, or two equal runs.
     """
-    experiment, seen = _experiment(grid), {}
+    experiment, seen = load_experiment(grid["experiment"]), {}
     known = [f.name for f in fields(experiment.Config)]
     places = grid.get("places") or [f"block {number}" for number in range(1, len(grid["blocks"]) + 1)]
     for place, block in zip(places, grid["blocks"], strict=True):
@@ -178,9 +173,9 @@ def _is_number(value) -> bool:
 
 def expand(grid: dict) -> Iterator[Run]:
     """Yield the runs of a grid: its `configurations` with their keys, for which the data must be there."""
-    experiment = _experiment(grid)
+    experiment = load_experiment(grid["experiment"])
     for config in configurations(grid):
-        key = records.key(grid["experiment"], experiment.RECIPE, config, experiment.digest(config))
+        key = record.key(grid["experiment"], experiment.RECIPE, config, experiment.digest(config))
         try:
             visits = experiment.visits(config)
         except ValueError as error:
@@ -202,18 +197,18 @@ def faults(name: str) -> list[str]:
 
     Raises
     ------
-    itlm.records.Damaged
+    itlm.errors.Damaged
         If a line is cut short or torn.
     """
     if _recorded(name) is None:
         return []
-    path, values = (records.folder() / f"{name}{end}.csv" for end in (".runs", ""))
+    path, values = (tables.folder() / f"{name}{end}.csv" for end in (".runs", ""))
     rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
-    measured = set(records.results(name).key) if values.exists() else set()  # read last, since it is written first
-    experiment, found, lines = importlib.import_module(f"itlm.{name}"), [], {}
+    measured = set(tables.results(name).key) if values.exists() else set()  # read last, since it is written first
+    experiment, found, lines = load_experiment(name), [], {}
     for line, row in enumerate(rows, 2):
         try:
-            key = records.key(name, int(row["recipe"]), configuration(experiment, row), row["data"])
+            key = record.key(name, int(row["recipe"]), configuration(experiment, row), row["data"])
         except ValueError as error:
             key = f"none: {error}"
         if key != row["key"]:
@@ -239,7 +234,7 @@ def configuration(experiment, row: dict[str, str]):
 def throughput(experiment: str) -> float | None:
     """Return the sample visits a second of all recorded runs together; None where there are none."""
     try:
-        runs, values = records.results(f"{experiment}.runs"), records.results(experiment)
+        runs, values = tables.results(f"{experiment}.runs"), tables.results(experiment)
     except FileNotFoundError:
         return None
     visits = values[values.metric == "visits"].groupby("key").value.max()
@@ -267,9 +262,9 @@ def main(arguments=None) -> int:
         parts.mkdir(parents=True, exist_ok=True)
         _check(grid, parts)
         return (_plan if asked.plan else _collect if asked.collect else _run)(grid, parts)
-    except (GridError, records.Damaged) as error:
+    except (GridError, Damaged) as error:
         said = str(error)
-    except data.DataError as error:
+    except DataError as error:
         said = f"{asked.grid}: {error}"
     except _machines_faults() as error:
         said = (
@@ -283,46 +278,46 @@ def main(arguments=None) -> int:
 def _check(grid, parts) -> None:
     """Look at all that earlier sweeps have left, before hours go into another."""
     for path in parts.glob("*.json"):
-        records.read_part(path)
+        record.read_part(path)
     if found := faults(grid["experiment"]):
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         file = found[0].split(":")[0]
-        raise records.Damaged(
+        raise Damaged(
             f"{'; '.join(found[:3])}{more}. Nothing was changed. Mend the lines, or take the file back from git: "
             f"git restore {file}"
         )
 
 
 def _run(grid, parts) -> int:
-    experiment = _experiment(grid)
+    experiment = load_experiment(grid["experiment"])
     todo = left(grid, parts)
     for number, run in enumerate(todo, 1):
-        with _claim(parts / f"{run.key}.lock") as mine:
+        with files.locked(parts / f"{run.key}.lock", wait=False) as mine:
             if not mine:
                 continue  # another process has it
             if not _part(parts, run).exists():  # or another process had it
                 print(f"[{number}/{len(todo)}] {run}", flush=True)
                 try:
-                    record = _recorded_run(experiment, run, parts / f"{run.key}.pt")
-                except (*_machines_faults(), data.DataError):
+                    done = _recorded_run(experiment, run, parts / f"{run.key}.pt")
+                except (*_machines_faults(), DataError):
                     raise  # not the run's fault, which stays to be done
-                except records.Missing as error:
+                except Missing as error:
                     print(f"LEFT OUT {run}: {error}", flush=True)
                     continue
                 except Exception as error:  # the others still run; the record says why this one did not
                     if any(words in str(error) for words in UNNAMED):
-                        raise _MachineFault(str(error)) from error
-                    record = records.begin(
+                        raise MachineFault(str(error)) from error
+                    done = record.begin(
                         grid["experiment"], experiment.RECIPE, run.config, experiment.digest(run.config)
                     ).finish(f"{type(error).__name__}: {error}")
-                    print(f"FAILED {run}: {record.provenance['reason']}", flush=True)
-                records.save_part(record, parts)
+                    print(f"FAILED {run}: {done.provenance['reason']}", flush=True)
+                record.save_part(done, parts)
             _discard(parts / f"{run.key}.pt")  # of a run that failed: nothing will go on from it
             (parts / f"{run.key}.lock").unlink(missing_ok=True)  # whoever waits with it open will find the part
     return 0
 
 
-def _recorded_run(experiment, run: Run, checkpoint: Path) -> records.Record:
+def _recorded_run(experiment, run: Run, checkpoint: Path) -> record.Record:
     """Run once; anew where what a killed process has left is refused.
 
     In a sweep the file is named by the run's key. So it is of another fit only if the code has changed meanwhile, or
@@ -330,7 +325,7 @@ def _recorded_run(experiment, run: Run, checkpoint: Path) -> records.Record:
     """
     try:
         return experiment.run(run.config, checkpoint=checkpoint)
-    except records.Refused as error:
+    except Refused as error:
         print(f"ANEW {run}: {error}", flush=True)
         _discard(checkpoint)
         return experiment.run(run.config, checkpoint=checkpoint)
@@ -338,15 +333,16 @@ def _recorded_run(experiment, run: Run, checkpoint: Path) -> records.Record:
 
 def _discard(checkpoint: Path) -> None:
     """Remove a run's checkpoint, and those of its fits."""
-    for file in checkpoint.parent.glob(f"{checkpoint.name}*"):
-        file.unlink()
+    for pattern in (f"{checkpoint.name}*", f".{checkpoint.name}*.tmp"):
+        for file in checkpoint.parent.glob(pattern):
+            file.unlink(missing_ok=True)
 
 
 def _machines_faults() -> tuple:
     """The errors that another machine, or this one mended, would not have."""
     torch = sys.modules.get("torch")  # none of its errors comes before it is loaded
-    named = [torch.cuda.OutOfMemoryError, getattr(torch, "AcceleratorError", _MachineFault)] if torch else []
-    return OSError, ImportError, MemoryError, _MachineFault, *named
+    named = [torch.cuda.OutOfMemoryError, getattr(torch, "AcceleratorError", MachineFault)] if torch else []
+    return OSError, ImportError, MemoryError, MachineFault, *named
 
 
 def _plan(grid, parts) -> int:
@@ -359,12 +355,12 @@ def _plan(grid, parts) -> int:
 
 
 def _collect(grid, parts) -> int:
-    with _claim(records.folder() / f".{grid['experiment']}.lock", wait=True):  # two sweeps may end at the same time
-        added = records.collect(grid["experiment"], parts)
+    with files.locked(tables.folder() / f".{grid['experiment']}.lock"):  # two sweeps may end at the same time
+        added = tables.collect(grid["experiment"], parts)
     runs = _recorded(grid["experiment"])
     try:
         todo, mine = len(left(grid, parts)), {run.key: run for run in expand(grid)}
-    except data.DataError as error:
+    except DataError as error:
         print(f"{added} runs added to results/; which ones are left or failed is not known here: {error}")
         return 0
     print(f"{added} runs added to results/, {todo} left to run")
@@ -378,32 +374,13 @@ def _collect(grid, parts) -> int:
     return int(len(failed) > 0)
 
 
-def _experiment(grid):
-    return importlib.import_module(f"itlm.{grid['experiment']}")
-
-
 def _recorded(name) -> pd.DataFrame | None:
     """The table of an experiment's runs, or None where nothing is recorded."""
-    return records.results(f"{name}.runs") if (records.folder() / f"{name}.runs.csv").exists() else None
+    return tables.results(f"{name}.runs") if (tables.folder() / f"{name}.runs.csv").exists() else None
 
 
 def _part(parts: Path, run: Run) -> Path:
     return parts / f"{run.key}.json"
-
-
-@contextmanager
-def _claim(path: Path, wait: bool = False) -> Iterator[bool]:
-    """Hold a lock against other processes, on this machine or another; yields whether it was free."""
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            free = True
-        except BlockingIOError:
-            free = False
-        except OSError as error:
-            error.filename = f"{path} (--parts and results/ must lie on a file system with file locks)"
-            raise
-        yield free
 
 
 if __name__ == "__main__":

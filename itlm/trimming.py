@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from math import floor
 from numbers import Integral, Real
 from typing import Any
@@ -50,7 +51,7 @@ def n_kept(n: int, alpha: float) -> int:
     """
     if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
         raise ValueError(f"n must be a positive integer, got {n!r}: there is nothing to keep a fraction of")
-    _check_alpha(alpha)
+    check_alpha(alpha)
     k = min(int(n), floor(n * (Fraction(str(alpha)) + _ROUNDING)))
     if k == 0:
         raise ValueError(f"alpha={alpha} keeps floor({alpha} * {n}) = 0 samples; use alpha of at least 1/{n}")
@@ -86,18 +87,18 @@ def trim(losses, alpha: float, *, groups=None):
         For NaN losses (the message counts and locates them), an infinite loss that would have to be
         kept, alpha outside (0, 1], an empty selection, or arguments of the wrong shape or dtype.
     """
-    losses = _as_losses(losses)
+    losses = as_losses(losses)
     n = losses.shape[0]
     k = n_kept(n, alpha)
     if groups is None:
-        kept = _smallest(losses, k)
+        kept = smallest(losses, k)
     else:
         order, sizes = _group(groups, losses)
         kept, start = _falses_like(losses), 0
-        for size, share in zip(sizes, _shares(sizes, k), strict=True):
+        for size, share in zip(sizes, quotas(sizes, k), strict=True):
             members = order[start : start + size]  # ascending, so that ties still go to the lower index
             if share:
-                kept[members[_smallest(losses[members], share)]] = True
+                kept[members[smallest(losses[members], share)]] = True
             start += size
     return kept
 
@@ -115,14 +116,14 @@ class Round:
     losses : array or tensor, shape (n,)
         The samples' losses under ``theta``.
     kept : array or tensor of bool, shape (n,)
-        The selection S_t.
+        The selection S_t; with ``select``, whatever that returned.
     alpha : float
         The fraction kept in this round.
     objective : float
         The trimmed loss: the sum of the kept samples' losses.
     n_entered, n_left : int or None
-        How many samples the selection gained and lost since the round before. Before Round 0 every
-        sample counts as kept. None in the first round of a resumed run, which has no memory of it.
+        Number of samples that the selection gained and lost since the round before. Before Round 0 every
+        sample counts as kept. None in the first round of a resumed run, which does not know the round before.
     """
 
     t: int
@@ -154,6 +155,7 @@ def iterate(
     *,
     start: int = 0,
     groups=None,
+    select: Callable[[Any, float], Any] | None = None,
     stop_at_fixed_point: bool = False,
 ) -> Iterator[Round]:
     """Run Algorithm 1, yielding each round as it comes.
@@ -179,9 +181,12 @@ def iterate(
         The first round to run, to resume from ``theta``. Rounds keep their numbers.
     groups : array or tensor of int, shape (n,), optional
         As for `trim`.
+    select : callable, (losses, alpha) -> array or tensor, shape (n,), optional
+        Replaces `trim`, and ignores ``groups``. It returns a mask, or how much of each sample is kept: 0 if
+        the sample is dropped, its weight if it is kept whole.
     stop_at_fixed_point : bool, default False
-        Stop after the first round whose selection is that of the round before, if ``alpha`` stays what it
-        is. Right only where the update depends on the kept samples alone: then nothing can change any more.
+        Stop after the first round that selects what the round before selected, if ``alpha`` does not change
+        afterwards. Use it only if the update depends on the kept samples alone: then nothing can change any more.
 
     Yields
     ------
@@ -207,25 +212,25 @@ def iterate(
                 f"alpha has {len(schedule)} values; give one for each of Round 0 to Round {rounds}, {rounds + 1} in all"
             )
     for value in schedule:
-        _check_alpha(value)
-    return _rounds(losses, update, theta, schedule, start, groups, stop_at_fixed_point)
+        check_alpha(value)
+    return _rounds(losses, update, theta, schedule, start, select or partial(trim, groups=groups), stop_at_fixed_point)
 
 
-def _rounds(losses, update, theta, schedule, start, groups, stop_at_fixed_point):
+def _rounds(losses, update, theta, schedule, start, select, stop_at_fixed_point):
     before = None
     for t in range(start, len(schedule)):
-        current = _as_losses(losses(theta))
+        current = as_losses(losses(theta))
         if before is not None and current.shape != before.shape:
             raise ValueError(
                 f"losses gave {current.shape[0]} values in round {t} and {before.shape[0]} in the round before; "
                 "give the loss of every sample, kept or not, in the same order"
             )
-        kept = trim(current, schedule[t], groups=groups)
-        if before is None and t == 0:
-            before = ~_falses_like(current)
-        entered = None if before is None else int(_sum(kept & ~before))
-        left = None if before is None else int(_sum(before & ~kept))
-        yield Round(t, theta, current, kept, schedule[t], _total(current[kept]), entered, left)
+        kept = select(current, schedule[t])
+        if before is not None:
+            entered, left = int(_sum(kept > before)), int(_sum(kept < before))
+        else:
+            entered, left = (0, int(_sum(kept == 0))) if t == 0 else (None, None)
+        yield Round(t, theta, current, kept, schedule[t], _total(current, kept), entered, left)
         if stop_at_fixed_point and t > start and not (entered or left) and len(set(schedule[t:])) == 1:
             return
         before = kept
@@ -238,12 +243,12 @@ def _rounds(losses, update, theta, schedule, start, groups, stop_at_fixed_point)
             theta = updated
 
 
-def _check_alpha(alpha) -> None:
+def check_alpha(alpha) -> None:
     if not isinstance(alpha, Real) or isinstance(alpha, bool) or not 0 < alpha <= 1:
         raise ValueError(f"alpha must be in (0, 1], got {alpha!r}: it is the fraction of samples to keep")
 
 
-def _shares(sizes: Sequence[int], k: int) -> list[int]:
+def quotas(sizes: Sequence[int], k: int) -> list[int]:
     """Divide k places among groups in proportion to their sizes, by largest remainder."""
     n = sum(sizes)
     shares = [k * size // n for size in sizes]
@@ -270,7 +275,7 @@ def _is_float(x) -> bool:
     return x.is_floating_point() if _is_tensor(x) else x.dtype.kind == "f"
 
 
-def _as_losses(losses):
+def as_losses(losses):
     """Check losses at the door: real, one-dimensional, no NaN."""
     if _is_tensor(losses):
         losses = losses.detach()
@@ -296,7 +301,7 @@ def _as_losses(losses):
     return losses
 
 
-def _smallest(losses, k: int):
+def smallest(losses, k: int):
     """Mask of the k smallest values, ties to the lower index."""
     threshold = losses.kthvalue(k).values if _is_tensor(losses) else np.partition(losses, k - 1)[k - 1]
     if threshold == np.inf:
@@ -309,24 +314,6 @@ def _smallest(losses, k: int):
     ties = _true_indices(losses == threshold)
     kept[ties[: k - int(_sum(kept))]] = True
     return kept
-
-
-def _kept_mass(r, weights, h) -> np.ndarray:
-    """How much of each sample is kept: (n,), summing to h, that of the smallest residuals."""
-    if h == 0:
-        return np.zeros_like(weights)
-    if weights.min() == 1 == weights.max() and h == int(h):
-        return _smallest(r, int(h)).astype(float)
-    order = np.argsort(r, kind="stable")
-    before = np.cumsum(weights[order]) - weights[order]
-    mass = np.empty_like(weights)
-    mass[order] = np.clip(h - before, 0, weights[order])
-    if (infinite := r == np.inf).any() and mass[infinite].any():
-        raise ValueError(
-            f"losses has {np.count_nonzero(infinite)} infinite values of {len(r)}, so that keeping a weight of {h:g} "
-            f"of {weights.sum():g} would keep some of them; lower alpha, or make the loss finite"
-        )
-    return mass
 
 
 def _group(groups, losses):
@@ -367,8 +354,10 @@ def _sum(mask) -> int:
     return mask.sum() if _is_tensor(mask) else np.count_nonzero(mask)
 
 
-def _total(losses) -> float:
-    """Sum in double precision where the device has it."""
+def _total(losses, kept) -> float:
+    """Sum the kept losses, in double precision if the device has it."""
+    some = kept > 0
+    losses = losses[some] if kept.dtype == some.dtype else losses[some] * kept[some]
     if not _is_tensor(losses):
         return float(losses.sum(dtype=np.float64))
     return losses.sum().item() if losses.device.type == "mps" else losses.double().sum().item()

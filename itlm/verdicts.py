@@ -5,14 +5,13 @@ anything was run; it has been made stricter since.
 """
 
 import ast
-import importlib
-import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from . import records
+from .experiments.protocol import load
 
-__all__ = ["Evidence", "evidence", "mean_interval", "verdict", "judge"]
+__all__ = ["Evidence", "Interval", "evidence", "interval", "scorecard", "verdict"]
 
 CLOSE = 2.0  # points: how near to the paper's value "reproduced" asks for
 
@@ -58,26 +57,38 @@ def evidence(before, after) -> Evidence:
         If the sides differ in length, or are empty.
     """
     import numpy as np
-    from scipy import stats
 
     before, after = np.asarray(before, float), np.asarray(after, float)
     if before.shape != after.shape or before.ndim != 1 or not before.size:
         raise ValueError(f"before and after must have one value a seed, got shapes {before.shape} and {after.shape}")
-    d = after - before
-    n = len(d)
-    half = float(stats.t.ppf(0.975, n - 1) * d.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
-    return Evidence(float(before.mean()), float(after.mean()), float(d.mean()), half, n)
+    found = interval(after - before)
+    return Evidence(float(before.mean()), float(after.mean()), found.mean, found.half_width, found.n)
 
 
-def mean_interval(values) -> str:
-    """Write a mean with its 95 % t-interval: ``"86.1 ± 0.9"``; of one value the mean alone, of none ``"not run"``."""
+class Interval(NamedTuple):
+    """A mean and half the width of its 95 % t-interval: infinite for one value, NaN for none."""
+
+    mean: float
+    half_width: float
+    n: int
+
+    def __str__(self) -> str:
+        if not self.n:
+            return "not run"
+        return f"{self.mean:.1f}" + (f" ± {self.half_width:.1f}" if self.n > 1 else "")
+
+
+def interval(values) -> Interval:
+    """Compute the mean of some values and its 95 % t-interval, as text ``"86.1 ± 0.9"``."""
     import numpy as np
+    from scipy import stats
 
     values = np.asarray(values, float)
-    if not len(values):
-        return "not run"
-    half = evidence(np.zeros_like(values), values).half_width
-    return f"{values.mean():.1f}" + (f" ± {half:.1f}" if len(values) > 1 else "")
+    n = len(values)
+    if not n:
+        return Interval(np.nan, np.nan, 0)
+    half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
+    return Interval(float(values.mean()), half, n)
 
 
 def verdict(
@@ -115,119 +126,128 @@ def verdict(
     return "undecided"
 
 
-def judge(claims, recorded: dict):
-    """Fill in a list of claims from what is recorded.
+def scorecard(claims, recorded: dict):
+    """Judge a list of claims by what is recorded.
 
     Parameters
     ----------
     claims : pandas.DataFrame
-        The columns of ``results/paper/claims.csv``: ``item, claim, paper_before, paper_after, unit, page``,
-        and where to look: ``experiment``, ``select`` (``field=value`` conditions on the runs; several sets of them,
-        separated by ``|``, are pooled), ``before`` and ``after`` (``method:metric@round``, the method left out where
-        the experiment has none, then perhaps conditions of this side alone; round ``last`` is each run's last; a
-        leading ``2*`` doubles the number, a final ``+1`` adds to it; ``before`` may be a constant), ``paper_scale``
-        (the scale that is the paper's size), ``sense`` (see `verdict`), ``seeds`` (how many are planned).
+        The columns of ``results/paper/claims.csv``. ``item, claim, paper_before, paper_after, unit, page`` are for
+        readers. ``experiment`` and ``select`` say which runs: conditions ``field=value``, separated by spaces; several
+        sets of conditions, separated by ``|``, are pooled. Each side, ``before_`` and ``after_``, has a ``metric``, a
+        ``round`` (a number, or ``last``), ``where`` (conditions of this side alone), and is ``times`` the metric
+        ``plus`` a number; without a metric the side is the constant ``plus``. ``paper_scale`` is the scale of the
+        paper's size, ``sense`` is as for `verdict`, ``seeds`` is how many are planned.
     recorded : dict of DataFrame
-        The recorded tables by name, as from `everything`.
+        The recorded tables by name, as from `itlm.records.everything`.
 
     Returns
     -------
     pandas.DataFrame
         One row a claim: item, claim, paper, ours, n, scale, verdict, page.
+
+    Raises
+    ------
+    ValueError
+        If a claim names a field, value, metric or round that the experiment does not have; the message names the claim.
     """
     import pandas as pd
 
     rows = []
-    for claim in claims.itertuples():
-        found, scale = _look_up(claim, recorded)
-        numbers = pd.notna(claim.paper_before)
-        form = ".1f" if "%" in str(claim.unit) else ".3g"
-        before, after = map(_Number.read, (claim.before, claim.after))
-        spread = f" ± {found.half_width:{form}}" if found and found.n > 1 else ""  # one seed has none
+    for claim in claims.to_dict("records"):
+        try:
+            before, after = (_Side.read(claim, side) for side in ("before", "after"))
+            found, scale = _look_up(claim, before, after, recorded)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"claim {claim['claim']!r} ({claim['item']}): {error}") from error
+        form = ".1f" if "%" in str(claim["unit"]) else ".3g"
+        paper = [claim["paper_before"], claim["paper_after"]]
         rows.append(
             {
-                "item": claim.item,
-                "claim": claim.claim,
-                "paper": f"{claim.paper_before:g} → {claim.paper_after:g} {claim.unit}" if numbers else "",
-                "ours": (
-                    f"{before.write(found.before, form)} → {after.write(found.after, form)}"
-                    f" ({found.difference:+{form}}{spread})"
-                    if found
-                    else ""
-                ),
-                "n": ("" if not found else f"{found.n} of {claim.seeds}" if found.n < claim.seeds else str(found.n)),
+                "item": claim["item"],
+                "claim": claim["claim"],
+                "paper": f"{paper[0]:g} → {paper[1]:g} {claim['unit']}" if pd.notna(paper[0]) else "",
+                "ours": _written(found, before, after, form),
+                "n": ""
+                if not found
+                else f"{found.n} of {claim['seeds']}"
+                if found.n < claim["seeds"]
+                else str(found.n),
                 "scale": scale,
                 "verdict": verdict(
-                    found,
-                    claim.paper_before,
-                    claim.paper_after,
-                    paper_size=scale in ("paper", claim.paper_scale),
-                    sense=claim.sense,
+                    found, *paper, paper_size=scale in ("paper", claim["paper_scale"]), sense=claim["sense"]
                 ),
-                "page": claim.page,
+                "page": claim["page"],
             }
         )
     return pd.DataFrame(rows)
 
 
-def _look_up(claim, recorded) -> tuple[Evidence | None, str]:
+def _written(found, before, after, form) -> str:
+    """Write both sides and their difference: ``"62.0 → 81.0 (+19.0 ± 1.2)"``."""
+    if not found:
+        return ""
+    spread = f" ± {found.half_width:{form}}" if found.n > 1 else ""  # one seed has none
+    return f"{before.write(found.before, form)} → {after.write(found.after, form)} ({found.difference:+{form}}{spread})"
+
+
+def _look_up(claim, before, after, recorded) -> tuple[Evidence | None, str]:
     """The recorded evidence on a claim and its scale: the paper's, unless another has more seeds."""
-    if claim.experiment not in recorded:
+    name = claim["experiment"]
+    if name not in recorded:
         return None, ""
-    experiment = importlib.import_module(f"itlm.{claim.experiment}")
-    tables = recorded[f"{claim.experiment}.runs"], recorded[claim.experiment]
-    scaled = "scale" in {f.name for f in fields(experiment.Config)}
+    experiment, tables = load(name), (recorded[f"{name}.runs"], recorded[name])
+    scaled = "scale" in experiment.Config.ranges()
     most, at_scale = [], ""
     for scale in ("paper", "cpu") if scaled else ("simulated",):
         pooled = []
-        for select in claim.select.split("|"):
+        for select in claim["select"].split("|"):
             common = select.split() + ([f"scale={scale}"] if scaled else [])
-            try:
-                before, after = (
-                    _Number.read(side).values(tables, experiment, common) for side in (claim.before, claim.after)
-                )
-            except (TypeError, ValueError):  # a set or a field that the experiment does not have yet
-                return None, ""
-            if isinstance(before, float):  # a constant, beside every seed of the other side
-                before = 0 * after + before
-            seeds = before.index.intersection(after.index)
-            pooled += list(zip(before[seeds], after[seeds], strict=True))
-        if len(pooled) > len(most) and len(most) < claim.seeds:
+            first, second = (side.values(tables, experiment, common) for side in (before, after))
+            if isinstance(first, float):  # a constant, beside every seed of the other side
+                first = 0 * second + first
+            seeds = first.index.intersection(second.index)
+            pooled += list(zip(first[seeds], second[seeds], strict=True))
+        if len(pooled) > len(most) and len(most) < claim["seeds"]:
             most, at_scale = pooled, scale
     return (evidence(*zip(*most, strict=True)) if most else None), at_scale
 
 
-class _Number(NamedTuple):
-    """One side of a claim, as claims.csv writes it: ``factor * metric + add``, or a constant without a metric."""
+class _Side(NamedTuple):
+    """One side of a claim: ``times * metric + plus``, or the constant ``plus``."""
 
     metric: str | None
-    at: str
-    factor: float
-    add: float
-    conditions: list[str]  # of this side alone
+    at: int | str
+    where: list[str]
+    times: float
+    plus: float
 
     @classmethod
-    def read(cls, side) -> "_Number":
-        first, *own = str(side).split()
-        found = re.fullmatch(r"(?:([\d.]+)\*)?(?:(\w+):)?(\w+)@(\w+)(?:\+([\d.]+))?", first)
-        if not found:
-            return cls(None, "", 1.0, float(first), own)
-        factor, method, metric, at, add = found.groups()
-        return cls(metric, at, float(factor or 1), float(add or 0), own + ([f"method={method}"] if method else []))
+    def read(cls, claim: dict, side: str) -> "_Side":
+        metric, at, where, times, plus = (
+            None if value is None or value != value else value
+            for value in (claim[f"{side}_{name}"] for name in ("metric", "round", "where", "times", "plus"))
+        )
+        if metric is None and plus is None:
+            raise ValueError(f"{side}_metric is empty, and so is {side}_plus: give a metric, or a constant")
+        at = at if at in (None, "last") else int(at)
+        return cls(metric, at, str(where or "").split(), float(times or 1), float(plus or 0))
 
     def write(self, value: float, form: str) -> str:
-        """Write its mean, with what was measured apart from the factor and the margin: ``"2 × 0.0252"``."""
-        measured = (value - self.add) / self.factor if self.metric else value
-        factor = f"{self.factor:g} × " if self.factor != 1 else ""
-        return f"{factor}{measured:{form}}" + (f" + {self.add:g}" if self.metric and self.add else "")
+        """Write its mean, with the measured number apart from the factor and the margin: ``"2 × 0.0252"``."""
+        measured = (value - self.plus) / self.times if self.metric else value
+        factor = f"{self.times:g} × " if self.times != 1 else ""
+        return f"{factor}{measured:{form}}" + (f" + {self.plus:g}" if self.metric and self.plus else "")
 
     def values(self, tables, experiment, common):
-        """A value a seed; of a constant, itself."""
+        """A value a seed; for a constant, itself."""
         if self.metric is None:
-            return self.add
-        chosen = {k: _value(v) for k, v in (f.split("=") for f in [*common, *self.conditions])}
-        at = self.at if self.at == "last" else int(self.at)
-        return self.factor * records.series(tables, experiment.Config(**chosen).resolved(), self.metric, at) + self.add
+            return self.plus
+        if self.metric not in set(tables[1].metric):
+            raise ValueError(f"no run has a metric {self.metric!r}")
+        chosen = {k: _value(v) for k, v in (f.split("=") for f in [*common, *self.where])}
+        config = experiment.Config(**chosen).resolved()
+        return self.times * records.series(tables, config, self.metric, self.at) + self.plus
 
 
 def _value(text: str):

@@ -38,8 +38,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from itlm import config, iterate, n_kept
-from itlm.figures import BAD, BASELINE, CLEAN, ITLM, label_ends, stepper, style
+from itlm import iterate, n_kept
+from itlm import parameters as config
+from itlm.figures import (BAD, BASELINE, CLEAN, ITLM, label_ends, stepper, style)
 
 style()
 chosen = config.check(  # the parameters, by name

@@ -65,9 +65,11 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import backdoor, corruption, figures, verdicts
-from itlm.figures import BAD, BASELINE, CLEAN, ITLM
-from itlm.records import CHOOSING, arrays, by_round, results, runs_of, series
+from itlm.experiments import backdoor
+from itlm.deep import corruption
+from itlm import figures, verdicts
+from itlm.figures import (BAD, BASELINE, CLEAN, ITLM)
+from itlm.records.tables import (CHOOSING, arrays, by_round, results, runs_of, series)
 
 figures.style()
 config = backdoor.Config.from_notebook(globals())

@@ -69,9 +69,11 @@ import pandas as pd
 import torch
 from IPython.display import HTML
 
-from itlm import cifar, corruption, figures, networks, verdicts
-from itlm.figures import BASELINE, CLEAN, ITLM, ORACLE
-from itlm.records import CHOOSING, by_round, results, series
+from itlm.experiments import cifar
+from itlm.deep import corruption, networks
+from itlm import figures, verdicts
+from itlm.figures import (BASELINE, CLEAN, ITLM, ORACLE)
+from itlm.records.tables import (CHOOSING, by_round, results, series)
 
 figures.style()
 config = cifar.Config.from_notebook(globals())

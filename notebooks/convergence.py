@@ -40,12 +40,12 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import config, figures, theory
-from itlm.figures import BAD, CLEAN, ITLM, ORACLE, OTHER
+from itlm import parameters as config, figures, theory
+from itlm.figures import (BAD, CLEAN, ITLM, ORACLE, OTHER)
 from itlm.linear import full_update, least_trimmed_squares, simulate
-from itlm.methods import alternating_minimization, one_by_one
-from itlm.one_step import Config, begin
-from itlm.synthetic import rounds
+from itlm.rivals.linear import alternating_minimization, one_by_one
+from itlm.experiments.one_step import Config, begin
+from itlm.experiments.synthetic import rounds
 from itlm.verdicts import evidence
 
 figures.style()

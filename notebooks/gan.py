@@ -56,9 +56,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 
-from itlm import figures, gan, verdicts
-from itlm.figures import BAD, BASELINE, CLEAN, ITLM
-from itlm.records import CHOOSING, arrays, results, selection, series
+from itlm import figures, verdicts
+from itlm.experiments import gan
+from itlm.figures import (BAD, BASELINE, CLEAN, ITLM)
+from itlm.records.tables import (CHOOSING, arrays, results, selection, series)
 
 figures.style()
 config = gan.Config.from_notebook(globals())

@@ -60,10 +60,12 @@ import pandas as pd
 import torch
 from IPython.display import HTML
 
-from itlm import figures, labels, trim, verdicts
-from itlm import training as sgd
-from itlm.figures import BAD, BASELINE, CLEAN, ITLM, ORACLE
-from itlm.records import results, selection, series
+from itlm import trim
+from itlm import figures, verdicts
+from itlm.experiments import labels
+from itlm.deep import training as sgd
+from itlm.figures import (BAD, BASELINE, CLEAN, ITLM, ORACLE)
+from itlm.records.tables import results, selection, series
 
 figures.style()
 config = labels.Config.from_notebook(globals())

@@ -37,9 +37,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import backdoor, cifar, config, figures, gan, verdicts
+from itlm.experiments import backdoor, cifar, gan
+from itlm import parameters as config, figures, verdicts
 from itlm.figures import BAD, BASELINE, CLEAN
-from itlm.records import by_round, everything, results
+from itlm.records.tables import by_round, everything, results
 
 figures.style()
 chosen = config.check(

@@ -38,10 +38,11 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import config, figures, one_step, theory
-from itlm.figures import BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER
-from itlm.linear import LINKS, OUTPUTS, largest_step, simulate
-from itlm.one_step import aside
+from itlm import parameters as config, figures, theory
+from itlm.experiments import one_step
+from itlm.figures import (BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER)
+from itlm.linear import (LINKS, OUTPUTS, largest_step, simulate)
+from itlm.experiments.one_step import aside
 
 figures.style()
 chosen = config.check(

@@ -34,9 +34,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import HTML, display
 
-from itlm import cifar, config, figures, labels, verdicts
-from itlm.figures import BAD, BASELINE, CLEAN, ITLM
-from itlm.records import everything, series
+from itlm.experiments import cifar, labels
+from itlm import parameters as config, figures, verdicts
+from itlm.figures import (BAD, BASELINE, CLEAN, ITLM)
+from itlm.records.tables import everything, series
 
 figures.style()
 chosen = config.check(globals(), margin=config.real(0.1, 10))

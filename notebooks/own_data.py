@@ -40,7 +40,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import config, figures
+from itlm import parameters as config, figures
 from itlm.figures import BAD, CLEAN
 
 figures.style()

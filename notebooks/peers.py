@@ -47,9 +47,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import config, figures, labels, verdicts
-from itlm.figures import BASELINE, ITLM, ORACLE, OTHER
-from itlm.records import results, series
+from itlm import parameters as config, figures, verdicts
+from itlm.experiments import labels
+from itlm.figures import (BASELINE, ITLM, ORACLE, OTHER)
+from itlm.records.tables import results, series
 
 figures.style()
 chosen = config.check(

@@ -37,9 +37,10 @@ import pandas as pd
 from IPython.display import HTML
 from matplotlib.colors import LinearSegmentedColormap
 
-from itlm import backdoor, config, figures, verdicts
+from itlm.experiments import backdoor
+from itlm import parameters as config, figures, verdicts
 from itlm.figures import BAD, BASELINE, CLEAN
-from itlm.records import by_round, results, series
+from itlm.records.tables import by_round, results, series
 
 figures.style()
 chosen = config.check(globals(), weak=config.real(0.001, 0.5), strong=config.real(0.001, 0.5), seed=config.whole())

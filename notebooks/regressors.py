@@ -45,10 +45,11 @@ import pandas as pd
 from IPython.display import HTML
 from sklearn.linear_model import HuberRegressor, LinearRegression
 
-from itlm import config, figures, regressors
+from itlm import parameters as config, figures
+from itlm.experiments import regressors
 from itlm.estimators import TrimmedRegressor
-from itlm.figures import BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER
-from itlm.records import results, series
+from itlm.figures import (BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER)
+from itlm.records.tables import results, series
 
 figures.style()
 ranges = {f.name: f.metadata["range"] for f in fields(regressors.Config) if f.name != "method"}

@@ -32,8 +32,9 @@ show: str = "all"  # which claims to list: "all", or one verdict such as "not ru
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import config, records, verdicts
-from itlm.records import results
+from itlm import parameters as config, verdicts
+from itlm.records import tables as records
+from itlm.records.tables import results
 
 LABELS = ["reproduced", "direction", "undecided", "not reproduced", "not run"]
 config.check(globals(), show=config.one_of("all", *LABELS))

@@ -34,9 +34,11 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import config, corruption, data, figures, labels, verdicts
-from itlm.figures import BASELINE, CLEAN, ITLM, ORACLE
-from itlm.records import results, series
+from itlm import parameters as config, figures, verdicts
+from itlm.deep import corruption, images as data
+from itlm.experiments import labels
+from itlm.figures import (BASELINE, CLEAN, ITLM, ORACLE)
+from itlm.records.tables import results, series
 
 figures.style()
 chosen = config.check(globals(), seed=config.whole())

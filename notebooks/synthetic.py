@@ -50,11 +50,12 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import config, figures, n_kept, theory, verdicts
-from itlm.figures import BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER
+from itlm import n_kept
+from itlm import parameters as config, figures, theory, verdicts
+from itlm.figures import (BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER)
 from itlm.linear import least_trimmed_squares
-from itlm.records import results, series
-from itlm.synthetic import Config, run, task
+from itlm.records.tables import results, series
+from itlm.experiments.synthetic import Config, run, task
 from itlm.verdicts import evidence
 
 figures.style()

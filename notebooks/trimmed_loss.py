@@ -41,8 +41,9 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import config, figures, n_kept, theory
-from itlm.figures import BAD, BASELINE, CLEAN, ITLM, OTHER
+from itlm import n_kept
+from itlm import parameters as config, figures, theory
+from itlm.figures import (BAD, BASELINE, CLEAN, ITLM, OTHER)
 from itlm.linear import least_trimmed_squares, simulate
 from itlm.verdicts import evidence
 

@@ -32,7 +32,9 @@ def place(tmp_path, monkeypatch):
     import numpy as np
     from runs import use
 
-    from itlm import data, noisy, records
+    from itlm.deep import images as data
+    from itlm.experiments import label_noise as noisy
+    from itlm.records import tables as records
 
     full = data.load("mnist5k")
     few = {name: array[: 300 if name.startswith("train") else 100] for name, array in full._asdict().items()}

@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from itlm import data, labels, noisy, records, sweep
+from itlm.deep import images as data
+from itlm.experiments import labels, label_noise as noisy
+from itlm.records import tables as records
+from itlm import sweep
 
 SMALL = {"n": 120, "epochs": 1, "batch": 20, "rounds": 2, "noise": "random", "clean": 0.8, "balanced": True}
 

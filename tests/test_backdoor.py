@@ -6,9 +6,13 @@ import torch
 from runs import recorded
 from torch import nn
 
-from itlm import backdoor, checkpoints, cifar, corruption, data, defences, records, sweep, training
-from itlm.backdoor import Config, measure, rounds, run, task, watched
-from itlm.networks import SmallNet
+from itlm.experiments import backdoor, cifar
+from itlm.deep import checkpoints, corruption, images as data, training
+from itlm.rivals import backdoors as defences
+from itlm.records import tables as records
+from itlm import sweep
+from itlm.experiments.backdoor import (Config, measure, rounds, run, task, watched)
+from itlm.deep.networks import SmallNet
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

@@ -13,11 +13,12 @@ import torch
 from test_training import LITTLE, Counted, N, made_up, same, some
 from torch import nn
 
-from itlm import iterate, records
-from itlm.checkpoints import resumable, write
-from itlm.networks import LeNet, initialised
-from itlm.peers import GeneralizedCrossEntropy
-from itlm.training import Diverged, Schedule, fit
+from itlm import iterate
+from itlm.records import tables as records
+from itlm.deep.checkpoints import resumable, write
+from itlm.deep.networks import LeNet, initialised
+from itlm.rivals.labels import GeneralizedCrossEntropy
+from itlm.deep.training import Diverged, Schedule, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

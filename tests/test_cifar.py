@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from itlm import backdoor, checkpoints, cifar, noisy, records, training
-from itlm.cifar import Config, measure, rounds, run, task
-from itlm.data import Images
+from itlm.experiments import backdoor, cifar, label_noise as noisy
+from itlm.deep import checkpoints, training
+from itlm.records import tables as records
+from itlm.experiments.cifar import (Config, measure, rounds, run, task)
+from itlm.deep.images import Images
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

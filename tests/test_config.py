@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError, dataclass
 
 import pytest
 
-from itlm.config import Config, check, flag, one_of, parameter, real, whole
+from itlm.parameters import (Config, check, flag, one_of, parameter, real, whole)
 
 
 @dataclass(frozen=True, kw_only=True)

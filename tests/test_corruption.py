@@ -7,17 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from itlm.corruption import (
-    MARKS,
-    backdoor,
-    confusable_labels,
-    draw_mark,
-    imbalanced_subset,
-    random_labels,
-    stratified_subset,
-    systematic_labels,
-    watermark,
-)
+from itlm.deep.corruption import (MARKS, backdoor, confusable_labels, draw_mark, imbalanced_subset, random_labels, stratified_subset, systematic_labels, watermark)
 
 KINDS = [random_labels, systematic_labels]
 LABELS = hnp.arrays(st.sampled_from([np.uint8, np.int32, np.int64]), st.integers(1, 80), elements=st.integers(0, 9))

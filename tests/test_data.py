@@ -18,7 +18,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from itlm import data
+from itlm.deep import images as data
 
 HERE = Path(__file__).parent
 PARTS = ("train_x", "train_y", "test_x", "test_y")

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from itlm import data, gan, judging, networks, training
+from itlm.deep import images as data, networks, training
+from itlm.experiments import gan, gan_quality as judging
 from itlm.trimming import Round
 
 pytestmark = pytest.mark.usefixtures("one_thread")

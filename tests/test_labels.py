@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from itlm import data, labels, n_kept, networks, noisy, records, training, trim
-from itlm.labels import Config, measure, rounds, run, task
+from itlm import n_kept, trim
+from itlm.deep import images as data, networks, training
+from itlm.experiments import labels, label_noise as noisy
+from itlm.records import tables as records
+from itlm.experiments.labels import (Config, measure, rounds, run, task)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse, stats
 
 from itlm import iterate, n_kept
-from itlm.linear import LINKS, OUTPUTS, full_update, gradient_step, largest_step, least_trimmed_squares, simulate
+from itlm.linear import (LINKS, OUTPUTS, full_update, gradient_step, largest_step, least_trimmed_squares, simulate)
 
 
 def least_squares(X, y):

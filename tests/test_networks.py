@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from itlm import training
-from itlm.networks import Discriminator, Generator, LeNet, SmallNet, WideResNet, initialised, whitening
+from itlm.deep import training
+from itlm.deep.networks import (Discriminator, Generator, LeNet, SmallNet, WideResNet, initialised, whitening)
 
 CURVES = {"tanh": np.tanh, "relu": lambda z: np.maximum(z, 0)}
 

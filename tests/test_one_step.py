@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from itlm import one_step
-from itlm.one_step import Config, run
+from itlm.experiments import one_step
+from itlm.experiments.one_step import Config, run
 
 SMALL = {"n": 2000, "d": 5}
 

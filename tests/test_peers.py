@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from itlm import labels, peers, training
-from itlm.labels import Config, measure, rounds, task
-from itlm.peers import CoTeaching, GeneralizedCrossEntropy, Pair, SelfPaced
+from itlm.experiments import labels
+from itlm.rivals import labels as peers
+from itlm.deep import training
+from itlm.experiments.labels import (Config, measure, rounds, task)
+from itlm.rivals.labels import (CoTeaching, GeneralizedCrossEntropy, Pair, SelfPaced)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

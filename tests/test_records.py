@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from runs import part, recorded, runs_of, tables, texts
 
-from itlm import config as checked
-from itlm import labels, records
-from itlm.records import results
+from itlm import parameters as checked
+from itlm.experiments import labels
+from itlm.records import tables as records
+from itlm.records.tables import results
 
 # keys
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from itlm.regressors import METHODS, OUTPUTS, Config, Missing, run, task
+from itlm.experiments.regressors import (METHODS, OUTPUTS, Config, Missing, run, task)
 
 SMALL = {"n": 120, "d": 2}
 

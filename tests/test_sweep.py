@@ -27,7 +27,10 @@ from runs import (
     write,
 )
 
-from itlm import data, labels, records, sweep, training
+from itlm.deep import images as data, training
+from itlm.experiments import labels
+from itlm.records import tables as records
+from itlm import sweep
 from itlm.sweep import configurations, expand
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,7 +11,11 @@ import torch
 import yaml
 from runs import begun, finished, part, quick, run_and_collect, tables, texts, write
 
-from itlm import data, labels, peers, records, regressors, sweep
+from itlm.deep import images as data
+from itlm.experiments import labels, regressors
+from itlm.rivals import labels as peers
+from itlm.records import tables as records
+from itlm import sweep
 from itlm.sweep import expand
 
 pytestmark = pytest.mark.usefixtures("one_thread")

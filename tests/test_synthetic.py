@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from itlm import methods, synthetic
-from itlm.linear import full_update, gradient_step, least_trimmed_squares, simulate
-from itlm.synthetic import Config, run
+from itlm.rivals import linear as methods
+from itlm.experiments import synthetic
+from itlm.linear import (full_update, gradient_step, least_trimmed_squares, simulate)
+from itlm.experiments.synthetic import Config, run
 
 SMALL = {"n": 400, "d": 5}
 

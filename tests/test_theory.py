@@ -5,8 +5,8 @@ import pytest
 from scipy import integrate, stats
 
 from itlm import theory
-from itlm.linear import LINKS, OUTPUTS, largest_step, least_trimmed_squares, simulate
-from itlm.one_step import aside
+from itlm.linear import (LINKS, OUTPUTS, largest_step, least_trimmed_squares, simulate)
+from itlm.experiments.one_step import aside
 
 
 def instance(seed, outputs="random", n=200, d=5, clean=0.8, sigma=0.3, distance=0.5, link="identity"):

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from itlm import data, training
-from itlm.networks import LeNet, pick_device
-from itlm.training import Diverged, Schedule, batches, derived_seed, fit, sample_losses
+from itlm.deep import images as data, training
+from itlm.deep.networks import LeNet, pick_device
+from itlm.deep.training import (Diverged, Schedule, batches, derived_seed, fit, sample_losses)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,9 +9,11 @@ import pytest
 from runs import recorded, runs_of
 from scipy import stats
 
-from itlm import labels, records, synthetic, verdicts
-from itlm.records import results
-from itlm.verdicts import Evidence, evidence, judge, mean_interval, verdict
+from itlm.experiments import labels, synthetic
+from itlm.records import tables as records
+from itlm import verdicts
+from itlm.records.tables import results
+from itlm.verdicts import (Evidence, evidence, judge, mean_interval, verdict)
 
 
 def test_the_interval_is_the_paired_t_interval():

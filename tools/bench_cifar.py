@@ -9,9 +9,10 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from itlm import cifar, data
-from itlm.networks import SmallNet, initialised
-from itlm.training import Schedule, fit, to_tensor
+from itlm.experiments import cifar
+from itlm.deep import images as data
+from itlm.deep.networks import SmallNet, initialised
+from itlm.deep.training import Schedule, fit, to_tensor
 
 N, BATCH, LR, REPEATS = 3000, 100, 0.1, 5
 torch.set_num_threads(1)

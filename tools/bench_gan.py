@@ -9,7 +9,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from itlm import gan, networks
+from itlm.experiments import gan
+from itlm.deep import networks
 
 REPEATS = 5
 torch.set_num_threads(1)

@@ -35,7 +35,8 @@ def checkout(folder: Path, **grid) -> Path:
 def timed(log: str, arguments: list[str]) -> int:
     """Be ``python -m itlm.sweep``, and note how long each fit and each scoring of the samples takes."""
     sys.path.insert(0, os.getcwd())
-    from itlm import sweep, training
+    from itlm import sweep
+    from itlm.deep import training
 
     def noting(name, function):
         def noted(*given, **named):

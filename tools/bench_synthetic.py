@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from timing import in_turn
 
-from itlm import n_kept, sweep, synthetic
+from itlm import n_kept
+from itlm import sweep
+from itlm.experiments import synthetic
 from itlm.linear import full_update, least_trimmed_squares
 
 GRID = Path(__file__).resolve().parents[1] / "sweeps" / "synthetic.yaml"

@@ -9,9 +9,10 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from itlm import data, trim
-from itlm.networks import LeNet, initialised
-from itlm.training import Schedule, fit, sample_losses, to_tensor
+from itlm import trim
+from itlm.deep import images as data
+from itlm.deep.networks import LeNet, initialised
+from itlm.deep.training import (Schedule, fit, sample_losses, to_tensor)
 
 EPOCHS, BATCH, LR, ALPHA, REPEATS = 2, 100, 0.1, 0.55, 7
 torch.set_num_threads(1)

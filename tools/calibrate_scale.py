@@ -12,8 +12,9 @@ import sys
 import numpy as np
 from scipy.optimize import least_squares
 
-from itlm import _scale, n_kept
-from itlm._scale import CUT
+from itlm import n_kept
+from itlm.least_squares import scale as _scale
+from itlm.least_squares.scale import CUT
 from itlm.estimators import TrimmedRegressor
 from itlm.linear import least_trimmed_squares
 

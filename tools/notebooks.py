@@ -27,7 +27,7 @@ import pandas as pd
 import papermill
 from jupytext.combine import combine_inputs_with_outputs
 
-from itlm.records import imported
+from itlm.records.tables import imported
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"

@@ -12,7 +12,8 @@ from pathlib import Path
 import jupytext
 import pandas as pd
 
-from itlm import records, sweep
+from itlm.records import tables as records
+from itlm import sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 

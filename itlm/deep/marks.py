@@ -1,0 +1,189 @@
+"""Backdoor marks: draw one, put it on images, plant a backdoor.
+
+As in `itlm.deep.corruption`, what comes back is the corrupted data and, beside it, the truth.
+
+Source: Tran, Li & Madry 2018, whom the paper follows.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["MARKS", "Backdoor", "Mark", "backdoor", "draw_mark", "watermark"]
+
+# The pixels of a mark, as steps down and right from its middle.
+MARKS = {
+    "pixel": ((0, 0),),
+    "L": ((0, 0), (1, 0), (1, 1)),
+    "X": ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)),
+    "patch": tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)),
+}
+
+
+class Mark(NamedTuple):
+    """A watermark: some pixels of one colour.
+
+    Attributes
+    ----------
+    rows, columns : array of int, shape (pixels,)
+        Where.
+    colour : array of uint8, shape (channels,)
+        One number for grey images, three for colour.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    colour: np.ndarray
+
+
+class Backdoor(NamedTuple):
+    """Images of which some carry a mark and the label of another class.
+
+    Attributes
+    ----------
+    images : array of uint8, shape (n, height, width) or (n, height, width, 3)
+        As many as there were: marked images are moved, not copied.
+    labels : array of int, shape (n,)
+        As given to the method.
+    is_bad : array of bool, shape (n,)
+        The truth: which are marked.
+    rate : float
+        The fraction that is marked.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    is_bad: np.ndarray
+    rate: float
+
+
+def draw_mark(name: str, shape: tuple, random: np.random.Generator, *, at: tuple | None = None, colour=None) -> Mark:
+    """Choose where on an image a mark is, and its colour.
+
+    Parameters
+    ----------
+    name : {"pixel", "L", "X", "patch"}
+        One pixel; three; five, as a diagonal cross; or nine, as a square. See `MARKS`.
+    shape : tuple of int
+        Of an image: (height, width) or (height, width, 3).
+    random : numpy.random.Generator
+        Of what is not given.
+    at : (row, column), optional
+        The mark's middle. By default anywhere where it fits.
+    colour : int, or three int, in 0..255, optional
+        By default any colour, on grey images white.
+
+    Returns
+    -------
+    Mark
+
+    Raises
+    ------
+    ValueError
+        For a mark that is not there or does not fit, or a colour that the image cannot have.
+
+    Notes
+    -----
+    As in Tran, Li & Madry 2018, which the paper follows. It tells the marks, not their places and colours.
+    """
+    if name not in MARKS:
+        raise ValueError(f"mark must be one of {', '.join(MARKS)}, got {name!r}")
+    steps, size, channels = np.array(MARKS[name]), np.array(shape[:2]), 1 if len(shape) == 2 else shape[2]
+    low, high = -steps.min(0), size - steps.max(0)  # of the middle
+    if (low >= high).any():
+        least = np.ptp(steps, axis=0) + 1
+        raise ValueError(
+            f"mark {name!r} does not fit into an image of {size[0]} x {size[1]} pixels: shape must be at least "
+            f"{least[0]} x {least[1]}"
+        )
+    middle = np.array([random.integers(*ends) for ends in zip(low, high, strict=True)] if at is None else at)
+    if middle.shape != (2,) or middle.dtype.kind not in "iu":
+        raise ValueError(f"at must be two integers, row and column, got {at}")
+    if (middle < low).any() or (middle >= high).any():
+        raise ValueError(
+            f"at={at} puts a mark {name!r} outside the image of {size[0]} x {size[1]} pixels: row must be in "
+            f"{low[0]}..{high[0] - 1}, column in {low[1]}..{high[1] - 1}"
+        )
+    if colour is None:
+        colour = random.integers(0, 256, 3) if channels == 3 else 255
+    colour = np.atleast_1d(colour)
+    if colour.shape != (channels,):
+        kind = "grey images have one number" if channels == 1 else "colour images have three"
+        raise ValueError(f"colour must have {channels} value(s), got {colour.tolist()}: {kind}")
+    if colour.dtype.kind not in "iu" or (colour < 0).any() or (colour > 255).any():
+        raise ValueError(f"colour must be integers in 0..255, got {colour.tolist()}")
+    return Mark(*(middle + steps).T, colour.astype(np.uint8))
+
+
+def watermark(images, mark: Mark) -> np.ndarray:
+    """Put a mark on every image.
+
+    Parameters
+    ----------
+    images : array of uint8, shape (n, height, width) or (n, height, width, 3)
+        Left as they are.
+    mark : Mark
+        From `draw_mark`.
+
+    Returns
+    -------
+    array of uint8
+        New images.
+
+    Raises
+    ------
+    ValueError
+        If the mark does not fit: drawn for larger images, or in colour for grey ones.
+    """
+    marked = np.array(images)
+    size, channels = marked.shape[1:3], 1 if marked.ndim == 3 else marked.shape[3]
+    for name, at, side in zip(("rows", "columns"), mark, size, strict=False):
+        if at.min() < 0 or at.max() >= side:
+            raise ValueError(f"mark has {name} {at.tolist()}, the images have 0..{side - 1}: draw it for their shape")
+    if len(mark.colour) != channels:
+        raise ValueError(f"mark has {len(mark.colour)} colour value(s), the images {channels}: draw it for their shape")
+    marked[:, mark.rows, mark.columns] = mark.colour if marked.ndim == 4 else mark.colour[0]
+    return marked
+
+
+def backdoor(
+    images, labels, mark: Mark, n_marked: int, target: int, random: np.random.Generator, *, source: int | None = None
+) -> Backdoor:
+    """Plant a backdoor: mark some images of a class and move them into another.
+
+    Parameters
+    ----------
+    images : array of uint8, shape (n, height, width) or (n, height, width, 3)
+    labels : array of int, shape (n,)
+        True labels.
+    mark : Mark
+        From `draw_mark`.
+    n_marked : int
+        How many images are marked. The paper has 5 % of the target class: 250 of CIFAR-10.
+    target : int
+        The class that marked images are labelled as (b in the paper's pairs "a to b").
+    random : numpy.random.Generator
+        Decides which images.
+    source : int, optional
+        The class that they are taken from (a). By default every class but the target.
+
+    Returns
+    -------
+    Backdoor
+
+    Raises
+    ------
+    ValueError
+        If source and target are the same, or there are fewer images to take than asked for.
+    """
+    labels = np.asarray(labels).astype(np.int64)
+    if source == target:
+        raise ValueError(f"source and target must differ, got {source} for both: the label would not change")
+    eligible = np.flatnonzero(labels != target if source is None else labels == source)
+    if not 0 <= n_marked <= len(eligible):
+        whose = "outside the target class" if source is None else f"of class {source}"
+        raise ValueError(f"n_marked must be in 0..{len(eligible)}, the images {whose}, got {n_marked}")
+    chosen = np.sort(random.choice(eligible, n_marked, replace=False))
+    spoilt, given, is_bad = np.array(images), labels.copy(), np.zeros(len(labels), bool)
+    spoilt[chosen], given[chosen], is_bad[chosen] = watermark(spoilt[chosen], mark), target, True
+    return Backdoor(spoilt, given, is_bad, float(is_bad.mean()))

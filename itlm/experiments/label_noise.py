@@ -1,0 +1,145 @@
+"""Images with wrong labels: draw them, and choose among them by yardsticks. Shared by `labels` and `cifar`."""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..deep import corruption, images
+from ..deep.inputs import to_tensor
+from ..deep.networks import pick_device
+from ..trimming import trim
+
+__all__ = ["RARE", "Task", "centroid_distances", "draw", "forget", "yardstick"]
+
+RARE = (7, 8, 9)  # the classes that an imbalance makes rare
+
+
+class Task(NamedTuple):
+    """What a run works on. ``is_bad`` is for the record and for the oracle; nothing else is handed it."""
+
+    x: torch.Tensor  # (n, 1, 28, 28), or (n, 3, 32, 32)
+    y: torch.Tensor  # (n,) labels as given
+    is_bad: np.ndarray  # (n,)
+    rate: float
+    test_x: torch.Tensor
+    test_y: torch.Tensor
+    images: np.ndarray  # (n, 28, 28) uint8, or (n, 32, 32, 3), to show
+    noisy_test_y: torch.Tensor  # the test labels, spoilt in the same way: for choose="noisy_test" alone
+
+
+@cache
+def _images(name: str) -> images.Images:
+    return images.load(name)
+
+
+forget = _images.cache_clear  # the image sets that this process has read
+
+
+def draw(
+    dataset: str, n: int, noise: str, clean: float, seed: int, *, held_out: int = 0, imbalance: float = 1.0
+) -> Task:
+    """Draw a task from a labelled image set.
+
+    Parameters
+    ----------
+    dataset : str
+        A labelled image set of `itlm.data.load`.
+    n : int
+        Training images.
+    noise : {"systematic", "random", "confusable"}
+        The kind of label errors, see `itlm.corruption`.
+    clean : float in [0, 1]
+        Fraction of right labels (alpha* in the paper).
+    seed : int
+        Of the subset and the errors.
+    held_out : int
+        Test on so many other training images, with their true labels, in place of the test images: for choosing a
+        recipe, which must not see these.
+    imbalance : float, at least 1
+        Samples of a common class for each of a rare one; rare are `RARE`.
+
+    Returns
+    -------
+    Task
+
+    Raises
+    ------
+    ValueError
+        If there are fewer images than asked for, the held-out ones included.
+    """
+    data = _images(dataset)
+    random = np.random.default_rng([seed, 0])
+    chosen = _subset(data.train_y, n, imbalance, random)
+    if held_out:
+        others = np.setdiff1d(np.arange(len(data.train_y)), chosen)
+        if held_out > len(others):
+            raise ValueError(
+                f"n={n} leaves {len(others)} of the {len(data.train_y)} training images, fewer than the {held_out} "
+                f"that are held out: {'lower n' if held_out < len(data.train_y) else 'take another dataset'}"
+            )
+        others = others[corruption.stratified_subset(data.train_y[others], held_out, np.random.default_rng([seed, 1]))]
+        data = data._replace(test_x=data.train_x[others], test_y=data.train_y[others])
+    noisy = _spoilt(noise, data.train_y[chosen], data.train_x[chosen], clean, random)
+    also = _spoilt(noise, data.test_y, data.test_x, clean, np.random.default_rng([seed, 2]))
+    device = pick_device()
+    return Task(
+        x=to_tensor(data.train_x[chosen]).to(device),
+        y=torch.as_tensor(noisy.labels, device=device),
+        is_bad=noisy.is_bad,
+        rate=noisy.rate,
+        test_x=to_tensor(data.test_x, like=data.train_x[chosen]).to(device),
+        test_y=torch.as_tensor(data.test_y.astype(np.int64), device=device),
+        images=data.train_x[chosen],
+        noisy_test_y=torch.as_tensor(also.labels, device=device),
+    )
+
+
+def _subset(labels, n, imbalance, random) -> np.ndarray:
+    """Which n training images: the classes in their proportions, or the rare ones thinned out."""
+    if imbalance == 1:
+        return corruption.stratified_subset(labels, n, random)
+    share = float(np.isin(labels, RARE).mean())
+    many = min(len(labels), int(n / (1 - share + share / imbalance)) + 20)
+    drawn = corruption.stratified_subset(labels, many, random)
+    thinned = drawn[corruption.imbalanced_subset(labels[drawn], RARE, imbalance, random)]
+    common = np.flatnonzero(~np.isin(labels[thinned], RARE))
+    if len(thinned) < n:
+        raise ValueError(f"n={n} with imbalance={imbalance:g} needs more images than there are; lower n")
+    return np.delete(thinned, random.choice(common, len(thinned) - n, replace=False))
+
+
+def _spoilt(noise, labels, images, clean, random) -> corruption.NoisyLabels:
+    if noise == "confusable":
+        return corruption.confusable_labels(labels, images, clean, 10)
+    return {"random": corruption.random_labels, "systematic": corruption.systematic_labels}[noise](
+        labels, clean, 10, random
+    )
+
+
+def yardstick(method: str, given: Task, alpha: float) -> torch.Tensor:
+    """Choose the samples that a method which has no rounds trains on; a mask (n,).
+
+    ``"baseline"`` takes all, ``"oracle"`` the clean ones, ``"centroid"`` the part alpha of each given class that is
+    nearest to its mean image.
+
+    Raises
+    ------
+    ValueError
+        For an oracle without clean samples.
+    """
+    if method == "baseline":
+        return torch.ones(len(given.y), dtype=torch.bool)
+    if method == "oracle":
+        if given.is_bad.all():
+            raise ValueError("the oracle has no clean sample to train on: raise clean")
+        return torch.as_tensor(~given.is_bad)
+    return trim(centroid_distances(given.x, given.y), alpha, groups=given.y)
+
+
+def centroid_distances(x, y) -> torch.Tensor:
+    """Measure each image's squared distance to the mean image of its given class, in the units of x; shape (n,)."""
+    flat = x.flatten(1)  # (n, pixels)
+    centroids = torch.stack([flat[y == c].mean(0) for c in range(int(y.max()) + 1)])  # (classes, pixels)
+    return ((flat - centroids[y]) ** 2).sum(1)

@@ -1,0 +1,39 @@
+"""Exact fits: where more samples than are kept lie on one plane, that plane is the fit."""
+
+import numpy as np
+
+from .rows import DIGIT, ROUNDING, NormalEquations, least_squares, minimum_norm
+
+
+def fit_to(rows, chosen) -> np.ndarray:
+    """Least squares on the chosen samples."""
+    if rows.weights is not None:
+        return least_squares(rows.at(chosen), rows.y[chosen], rows.weights[chosen], rows.ones)
+    normal = NormalEquations(rows)
+    normal.set_to(chosen)
+    return normal.solve(chosen)
+
+
+def plane_of(rows, found):
+    """The plane that the kept samples, and maybe more, lie on within rounding; None where they lie on none."""
+    kept = found.kept
+    if found.threshold > 1e-9 * np.sqrt((rows.y[kept] ** 2).mean()) + _digits(rows, found.coef):
+        return None
+    theta = fit_to(rows, np.ones(rows.n, bool))
+    if lies_on(rows, theta).all():
+        return theta
+    theta = minimum_norm(rows.at(kept), rows.y[kept], rows.ones)
+    on = lies_on(rows, theta)
+    return minimum_norm(rows.at(on), rows.y[on], rows.ones) if on[kept].all() else None
+
+
+def lies_on(rows, theta) -> np.ndarray:
+    """Which samples lie on a plane within rounding: (n,)."""
+    X = rows.at(slice(None))
+    rounding = ROUNDING * (np.abs(rows.y) + np.abs(X) @ np.abs(theta)) + _digits(rows, theta)
+    return np.abs(rows.y - X @ theta) <= rounding
+
+
+def _digits(rows, theta) -> float:
+    """What residuals have lost before the centre was taken from the data."""
+    return DIGIT * float(np.abs(rows.centre) @ np.abs(np.append(theta[:-1], 1.0))) if rows.ones else 0.0

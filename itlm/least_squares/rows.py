@@ -1,0 +1,244 @@
+"""The samples of a linear fit, read in blocks, and their normal equations.
+
+Shared by the solver, its starts and the estimators.
+"""
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..trimming import check_alpha, n_kept
+from ..weighted import total_weight
+
+WIDE = 1e150  # numbers much larger, or columns much smaller than its inverse, have squares that are no floats
+ROUNDING = 1e-11  # relative to what a residual is the difference of, about the middle of the data
+DIGIT = 8 * np.finfo(float).eps  # and relative to the numbers themselves
+
+
+class Rows:
+    """The samples, read in blocks: an array or a memory map, with a column of ones appended or not.
+
+    ``h`` is how many of them are kept or, where they have weights, the weight kept. With a column of ones all numbers
+    are read as distances from ``centre`` (X, then y), near their medians: squares of large offsets have no digits left
+    for what varies. `around` and `as_given` take coefficients there and back.
+    """
+
+    def __init__(self, X, y, weights, h, ones: bool):
+        self.weights, self.h, self.ones, self.stacked = weights, h, ones, False
+        self.centre = np.zeros(X.shape[1] + 1)
+        if ones:
+            some = slice(None, None, len(y) // 1000 + 1)
+            self.centre = np.append(np.median(np.asarray(X[some], dtype=np.float64), axis=0), np.median(y[some]))
+            y = y - self.centre[-1]
+            if X.nbytes < 2**28 and not is_mapped(X):  # once, rather than block by block
+                X, self.stacked = self._beside_ones(X), True
+        self.X, self.y = X, y
+        self.n, self.d = X.shape[0], X.shape[1] + (ones and not self.stacked)
+        self.block = max(256, 2**17 // self.d)  # 1 MB: what a core's cache holds
+
+    def _beside_ones(self, X) -> np.ndarray:
+        """Rows about the centre, with a one each."""
+        rows = np.empty((X.shape[0], X.shape[1] + 1))
+        np.subtract(X, self.centre[:-1], out=rows[:, :-1])
+        rows[:, -1] = 1
+        return rows
+
+    def around(self, theta) -> np.ndarray:
+        """Coefficients of the data as given, as they are about the centre."""
+        if not self.ones:
+            return theta
+        return np.append(theta[:-1], theta[-1] + self.centre[:-1] @ theta[:-1] - self.centre[-1])
+
+    def as_given(self, theta) -> np.ndarray:
+        """Coefficients about the centre, as they are of the data as given."""
+        if not self.ones:
+            return theta
+        return np.append(theta[:-1], theta[-1] - self.centre[:-1] @ theta[:-1] + self.centre[-1])
+
+    def blocks(self) -> Iterator[slice]:
+        """Slices that cover the samples, each of 1 MB or so."""
+        for begin in range(0, self.n, self.block):
+            yield slice(begin, min(begin + self.block, self.n))
+
+    def at(self, which) -> np.ndarray:
+        """Some rows, (m, d): a view where nothing has to be done."""
+        rows = np.asarray(self.X[which])
+        return self._beside_ones(rows) if self.ones and not self.stacked else np.asarray(rows, dtype=np.float64)
+
+    def among(self, part: slice, chosen) -> tuple[np.ndarray, np.ndarray]:
+        """Those of a block that a mask has: (m, d) and (m,)."""
+        return np.compress(chosen, self.at(part), axis=0), self.y[part][chosen]
+
+    def sample(self, size: int, random) -> "Rows":
+        """A random part of the samples, in memory."""
+        edges = np.arange(size + 1) * self.n // size  # one of each stretch: sorted, none twice
+        which = random.integers(edges[:-1], edges[1:])
+        if self.weights is None:
+            weights, h = None, max(1, round(self.h * size / self.n))
+        else:
+            weights = self.weights[which]
+            h = self.h * weights.sum() / self.weights.sum()
+        part = copy.copy(self)
+        part.X, part.y, part.weights, part.h, part.n = np.asarray(self.X[which]), self.y[which], weights, h, size
+        return part
+
+
+def checked(X, y, alpha, weights, ones) -> tuple[Rows, np.ndarray | None]:
+    """Check what is given, and say what is wrong with it; the samples that count, and their mask if some do not."""
+    check_alpha(alpha)
+    if hasattr(X, "toarray"):
+        raise ValueError("X is sparse, which is not supported: give X.toarray()")
+    X = np.asarray(X)
+    y = np.ascontiguousarray(y, dtype=np.float64)
+    if X.ndim != 2 or not X.size:
+        raise ValueError(f"X must have shape (n, d), both at least 1, got {X.shape}")
+    if y.shape != (len(X),):
+        raise ValueError(f"y must have shape ({len(X)},), one output a sample, got {y.shape}")
+    if X.dtype.kind not in "fiub":
+        raise ValueError(f"X must be real numbers, got dtype {X.dtype}")
+    if weights is not None:
+        weights = np.ascontiguousarray(weights, dtype=np.float64)
+        if weights.shape != y.shape:
+            raise ValueError(f"weights must have shape {y.shape}, one a sample, got {weights.shape}")
+        if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+            raise ValueError("weights must be finite, 0 or more and not all 0")
+    check_numbers(X, y)
+    counted = None if weights is None or weights.all() else weights > 0
+    if counted is not None:
+        X, y, weights = X[counted], y[counted], weights[counted]
+    mass = len(y) if weights is None else total_weight(weights)
+    h = n_kept(mass, alpha) if isinstance(mass, int) else alpha * mass
+    return Rows(X, y, weights, h, ones), counted
+
+
+def check_numbers(X, y) -> None:
+    """Refuse numbers that are not finite, or whose squares are not, or vanish."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        for name, values in (("X", X), ("y", y)):
+            for part in _parts(values):
+                part = np.asarray(part, dtype=np.float64).ravel(order="K")
+                if not np.dot(part, part) < np.inf:  # no slower than np.isfinite, and says more
+                    if not np.isfinite(part).all():
+                        raise ValueError(f"{name} has NaN or infinity: drop or mend these samples first")
+                    raise ValueError(
+                        f"{name} has numbers as large as {np.abs(part).max():.3g}: drop or mend these samples, or give "
+                        f"{name} in a larger unit, so that all are below {WIDE:g}"
+                    )
+            largest = np.abs(values[:: len(values) // 1000 + 1]).max(0)
+            if ((0 < largest) & (largest < 1 / WIDE)).any():
+                raise ValueError(f"{name} has a column of numbers below {1 / WIDE:g} alone: give it in a smaller unit")
+
+
+def _parts(values) -> Iterator[np.ndarray]:
+    """An array in blocks of rows, of 1 MB."""
+    step = max(1, 2**17 // values[0].size)
+    for begin in range(0, len(values), step):
+        yield values[begin : begin + step]
+
+
+def is_mapped(X) -> bool:
+    """Whether an array is a memory map, or a view of one."""
+    while X is not None and not isinstance(X, np.memmap):
+        X = getattr(X, "base", None)
+    return X is not None
+
+
+def in_place(mask, counted) -> np.ndarray:
+    """Return a mask over the counted samples as one over all."""
+    if counted is None:
+        return mask
+    full = np.zeros(len(counted), bool)
+    full[counted] = mask
+    return full
+
+
+def residuals(rows: Rows, theta) -> np.ndarray:
+    """Absolute residuals of all samples: (n,)."""
+    r = np.empty(rows.n)
+    for part in rows.blocks():
+        np.abs(np.subtract(rows.y[part], rows.at(part) @ theta, out=r[part]), out=r[part])
+    return r
+
+
+class NormalEquations:
+    """Normal equations of a set of samples that changes: A = X'X, b = X'y, c = y'y over the set."""
+
+    def __init__(self, rows: Rows):
+        self.rows = rows
+        self.set_to(None)
+
+    def set_to(self, kept) -> None:
+        """Begin from scratch with the samples of a mask; with none, if it is None."""
+        d = self.rows.d
+        self.A, self.b, self.c = np.zeros((d, d)), np.zeros(d), 0.0
+        self.largest = np.zeros(d + 1)
+        if kept is not None:
+            for part in self.rows.blocks():
+                self.add(*self.rows.among(part, kept[part]))
+
+    def add(self, X, y, sign=1) -> None:
+        """Add samples, or remove them with sign -1."""
+        self.A += sign * (X.T @ X)
+        self.b += sign * (X.T @ y)
+        self.c += sign * float(y @ y)
+        self.largest = np.maximum(self.largest, self._sizes())
+
+    def _sizes(self):
+        return np.append(self.A.diagonal(), self.c)
+
+    def turn(self, kept, turned) -> None:
+        """Turn samples, given by index, in a mask: from kept to dropped and back."""
+        kept[turned] ^= True
+        for which, sign in ((turned[kept[turned]], 1), (turned[~kept[turned]], -1)):
+            for begin in range(0, len(which), self.rows.block):
+                part = which[begin : begin + self.rows.block]
+                self.add(self.rows.at(part), self.rows.y[part], sign)
+        if (self._sizes() < 1e-6 * self.largest).any():  # what is left is small against what was: digits are lost
+            self.set_to(kept)
+
+    def solve(self, kept) -> np.ndarray:
+        """Least squares on the set."""
+        theta = cholesky(self.A, self.b)
+        if theta is None:
+            theta = minimum_norm(self.rows.at(kept), self.rows.y[kept], self.rows.ones)
+        return theta
+
+    def objective(self, theta) -> float:
+        """Sum of squared residuals of the set."""
+        return max(0.0, float(self.c - 2 * self.b @ theta + theta @ self.A @ theta))
+
+
+def least_squares(X, y, weights, ones: bool) -> np.ndarray:
+    """Weighted least squares of few samples: weights (n,)."""
+    some = np.flatnonzero(weights)
+    X, y = X.take(some, axis=0), y[some]
+    if (weights[some] != 1).any():
+        root = np.sqrt(weights[some])
+        X, y = X * root[:, None], y * root
+    theta = cholesky(X.T @ X, X.T @ y) if len(y) >= X.shape[1] else None
+    return minimum_norm(X, y, ones) if theta is None else theta
+
+
+def cholesky(A, b):
+    """Solve normal equations; None where they are too near to singular for that."""
+    from scipy.linalg import lapack
+
+    scale = np.sqrt(A.diagonal())
+    if not (scale > 0).all():
+        return None
+    factor, failed = lapack.dpotrf(A / np.outer(scale, scale), lower=False, clean=False)
+    if failed or lapack.dpocon(factor, 1.0)[0] < 1e-9:
+        return None
+    return lapack.dpotrs(factor, b / scale)[0] / scale
+
+
+def minimum_norm(X, y, ones: bool) -> np.ndarray:
+    """Least squares of minimum norm by singular values; an intercept, in the last column, does not count."""
+    if not ones:
+        return np.linalg.lstsq(X, y, rcond=None)[0]
+    weight = X[:, -1]  # the roots of the weights, or ones
+    share = weight / (weight @ weight)
+    mean, middle = share @ X[:, :-1], share @ y
+    theta = np.linalg.lstsq(X[:, :-1] - np.outer(weight, mean), y - weight * middle, rcond=None)[0]
+    return np.append(theta, middle - mean @ theta)

@@ -1,0 +1,178 @@
+"""One run, one record: what it was, where it ran and what it found."""
+
+import hashlib
+import io
+import json
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from .. import files
+from ..errors import Damaged
+
+__all__ = ["Record", "begin", "key", "read_part", "save_part"]
+
+ROOM = 200_000  # bytes that the arrays of one run may take, before compression
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Record:
+    """One run: what it was, where it ran, what it found.
+
+    Attributes
+    ----------
+    experiment : str
+        Its name.
+    key : str
+        Twelve hexadecimal digits that name the run: a digest of the experiment, its recipe number, the data
+        and the fields that differ from their defaults.
+    parameters : dict
+        Every field, resolved.
+    provenance : dict
+        Device, threads, seconds, versions, source, time.
+    rows : list of (round, metric, value)
+        The numbers.
+    arrays : dict of array
+        What is no row, such as pictures: see `keep`.
+    """
+
+    experiment: str
+    key: str
+    parameters: dict
+    provenance: dict
+    rows: list = field(default_factory=list)
+    arrays: dict = field(default_factory=dict)
+    began: float = field(default_factory=time.perf_counter, repr=False)
+
+    def add(self, t: int, numbers: dict[str, float]) -> None:
+        """Add numbers measured in round t; NaN stands for "none" and is left out."""
+        self.rows += [[t, name, float(value)] for name, value in numbers.items() if value == value]
+
+    def keep(self, name: str, array) -> None:
+        """Keep a small array, such as a few generated images.
+
+        Raises
+        ------
+        ValueError
+            If the run's arrays would take more than `ROOM` bytes.
+        """
+        self.arrays[name] = array
+        taken = sum(kept.nbytes for kept in self.arrays.values())
+        if taken > ROOM:
+            raise ValueError(f"array {name!r} brings the run's arrays to {taken} bytes, more than {ROOM}: keep fewer")
+
+    def finish(self, reason: str = "") -> "Record":
+        """Stamp the record; a reason says why the run failed."""
+        torch = sys.modules.get("torch")
+        self.provenance |= {
+            "status": "failed" if reason else "ok",
+            "reason": " ".join(reason.split()),  # a table has one line a run
+            "seconds": round(time.perf_counter() - self.began, 1),
+            "device": (torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu") if torch else "cpu",
+            "threads": torch.get_num_threads() if torch else _threads(),
+            "python": platform.python_version(),
+            "numpy": version("numpy"),
+            "torch": version("torch") if torch else "",
+            "utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        return self
+
+
+def begin(experiment: str, recipe: int, config, data: str) -> Record:
+    """Begin the record of a run.
+
+    Parameters
+    ----------
+    experiment : str
+        Its name, as `itlm.experiments.protocol.load` takes it.
+    recipe : int
+        The experiment's recipe number. It is raised when the code changes what a run computes.
+    config : itlm.parameters.Parameters
+        The run, resolved: no field depends on the scale any more.
+    data : str
+        Digest of the data.
+    """
+    here = {"recipe": recipe, "data": data[:12], "source": _source(), "commit": _git("rev-parse", "HEAD")[:12]}
+    here["dirty"] = bool(_git("status", "--porcelain", "--", ".")) if here["commit"] else None
+    return Record(experiment, key(experiment, recipe, config, data), asdict(config), here)
+
+
+def key(experiment: str, recipe: int, config, data: str) -> str:
+    """Name a run: a digest of its experiment, recipe number, data and the fields that differ from their defaults.
+
+    A new field with a default keeps old keys valid. A fixed bug raises the recipe number and so does not.
+    The parameters are those of `begin`.
+    """
+    named = {"experiment": experiment, "recipe": recipe, "data": data[:12], "fields": config.changed()}
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def save_part(record: Record, parts: Path) -> Path:
+    """Write one run to a file of its own, whole or not at all."""
+    parts.mkdir(parents=True, exist_ok=True)
+    path = parts / f"{record.key}.json"
+    if record.arrays:  # first: where there is a record, its arrays are there
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **record.arrays)
+        files.write(path.with_suffix(".npz"), buffer.getvalue(), alone=True)
+    content = {name: getattr(record, name) for name in ("experiment", "key", "parameters", "provenance", "rows")}
+    files.write(path, json.dumps(content).encode(), alone=True)
+    return path
+
+
+def read_part(path: Path) -> Record:
+    """Read what `save_part` wrote, the arrays left out.
+
+    Raises
+    ------
+    Damaged
+        If the file is torn, or something else.
+    """
+    try:
+        part = json.loads(path.read_text())
+        record = Record(part["experiment"], part["key"], {**part["parameters"]}, {**part["provenance"]})
+        for t, metric, value in part["rows"]:
+            record.add(int(t), {metric: value})
+        if record.key != path.stem or record.provenance["status"] not in ("ok", "failed"):
+            raise ValueError(f"it is of run {record.key}, {record.provenance['status']}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(
+            f"{path} is torn, or no part file of a sweep ({type(error).__name__}: {error}). Move it elsewhere; if it "
+            "was a run, that is run again"
+        ) from error
+    return record
+
+
+@cache
+def _source() -> str:
+    """Digest the package's code, as it was when the process first asked."""
+    texts = (path.read_bytes() for path in sorted(PACKAGE.rglob("*.py")))
+    return hashlib.sha256(b"".join(texts)).hexdigest()[:12]
+
+
+@cache
+def _git(*command: str) -> str:
+    """Ask git about the package; empty outside a checkout, or without git."""
+    try:
+        done = subprocess.run(["git", *command], cwd=PACKAGE, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return "" if done.returncode else done.stdout.strip()
+
+
+def _threads() -> int:
+    """The most threads that a library of this process may use, such as NumPy's BLAS; 1 where nothing can tell."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return 1
+    return max((pool["num_threads"] for pool in threadpool_info()), default=1)

@@ -1,0 +1,259 @@
+"""The recorded tables: merged from runs, read by pages.
+
+``results/<experiment>.runs.csv`` has a row for each run (key, parameters, seed, provenance),
+``results/<experiment>.csv`` its numbers in long form (key, round, metric, value), and ``results/paper/*.csv`` are the
+paper's own tables. No means are stored: pages compute them. The few arrays that a run keeps, such as pictures, are
+``results/<experiment>/<key>.npz``.
+"""
+
+import csv
+import io
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from .. import files
+from ..errors import Damaged
+from .record import PACKAGE, read_part
+
+__all__ = ["CHOOSING", "arrays", "by_round", "collect", "everything", "folder", "results", "runs_of", "series"]
+
+CHOOSING = 100  # seeds from here on are for choosing settings; no result is read from them
+
+
+def collect(experiment: str, parts: Path, into: Path | None = None) -> int:
+    """Merge part files into the recorded tables.
+
+    Rows are sorted, so that a difference between two versions is readable. A run that is recorded already
+    is left as it is, unless it had failed.
+
+    Parameters
+    ----------
+    experiment : str
+        Which tables.
+    parts : path
+        Folder of part files; they stay.
+    into : path, optional
+        Folder of the tables; by default `folder`.
+
+    Returns
+    -------
+    int
+        Number of runs added.
+
+    Raises
+    ------
+    Damaged
+        If a table or a part file is not as it was written; then nothing is changed.
+    """
+    import pandas as pd
+
+    into = into or folder()
+    runs_path, values_path = into / f"{experiment}.runs.csv", into / f"{experiment}.csv"
+    # The runs stay the text they are: a key of digits is no number, and a later column makes no float of an int.
+    types = {"key": str, "round": int, "metric": str, "value": float}
+    runs, values = pd.DataFrame(columns=["key", "status"]), pd.DataFrame(columns=list(types))
+    if runs_path.exists():
+        runs = pd.read_csv(_sound(runs_path), dtype=str, keep_default_na=False)
+    if values_path.exists():
+        values = pd.read_csv(_sound(values_path), dtype=types)
+    recorded = dict(zip(runs.key, runs.status, strict=True))
+    found = [read_part(path) for path in sorted(parts.glob("*.json"))]
+    found = [part for part in found if part.experiment == experiment]
+    new = [part for part in found if recorded.get(part.key) not in ("ok", part.provenance["status"])]
+    if not new:
+        return 0
+    replaced = {part.key for part in new}  # perhaps with values but no run, if a process was killed in between
+    told = [{"key": p.key, **p.parameters, **p.provenance} for p in new]
+    new_runs = pd.DataFrame([{name: "" if v is None else str(v) for name, v in line.items()} for line in told])
+    rows = [(p.key, *row) for p in new for row in p.rows]
+    new_values = pd.DataFrame(rows, columns=list(types))
+    columns = [*new_runs, *(name for name in runs if name not in new_runs)]
+    runs = pd.concat([runs[~runs.key.isin(replaced)], new_runs], ignore_index=True)[columns].fillna("")
+    values = pd.concat([values[~values.key.isin(replaced)].astype(types), new_values.astype(types)], ignore_index=True)
+    parameters = [name for name in new[0].parameters if name in runs]
+    runs = runs.sort_values([*parameters, "key"])
+    values = values.sort_values(["key", "round", "metric"])
+    for pictures in (path for p in new if (path := parts / f"{p.key}.npz").exists()):
+        (into / experiment).mkdir(exist_ok=True)
+        files.write(into / experiment / pictures.name, pictures.read_bytes(), alone=True)
+    files.write(values_path, values.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode(), alone=True)
+    files.write(
+        runs_path, runs.to_csv(index=False, lineterminator="\n").encode(), alone=True
+    )  # last: a run counts once it has its row
+    return len(new)
+
+
+def folder() -> Path:
+    """Where the recorded results lie: in the checkout, or in the installed package."""
+    installed = PACKAGE / "results"
+    return installed if installed.is_dir() else PACKAGE.parent / "results"
+
+
+def results(name: str):
+    """Read one recorded table.
+
+    Parameters
+    ----------
+    name : str
+        The file's name under ``results/`` without its ending, such as ``"labels"`` or ``"paper/table1"``.
+        Give it literally: a notebook is re-run when a table it names has changed.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is recorded under that name; the message lists what is.
+    Damaged
+        If a line is cut short, torn, or holds words where numbers belong.
+    """
+    import pandas as pd
+
+    path = folder() / f"{name}.csv"
+    if not path.exists():
+        known = sorted(p.relative_to(folder()).with_suffix("").as_posix() for p in folder().rglob("*.csv"))
+        raise FileNotFoundError(f"no results named {name!r} in {folder()}; there are {', '.join(known)}")
+    return pd.read_csv(_sound(path), dtype=dict.fromkeys(["key", "data", "source", "python", "numpy", "torch"], str))
+
+
+def everything() -> dict:
+    """Read all that is recorded: the tables of `results` by name, the paper's own left out."""
+    return {path.stem: results(path.stem) for path in sorted(folder().glob("*.csv"))}
+
+
+def arrays(experiment: str, config) -> dict:
+    """Look up the arrays that a recorded run kept.
+
+    Parameters
+    ----------
+    experiment : str
+        Its name.
+    config : itlm.parameters.Parameters
+        The run, resolved, with its seed.
+
+    Returns
+    -------
+    dict of array
+        As the run named them; empty where nothing is recorded, or nothing was kept.
+    """
+    runs = runs_of(results(f"{experiment}.runs"), config)
+    for key in runs[runs.seed == config.seed].key:
+        path = folder() / experiment / f"{key}.npz"
+        if path.exists():
+            with np.load(path) as kept:
+                return dict(kept)
+    return {}
+
+
+def series(tables, config, metric: str, at: int | str = "last"):
+    """Look up what was recorded of a configuration, seed by seed.
+
+    Parameters
+    ----------
+    tables : pair of DataFrame
+        ``results("x.runs")`` and ``results("x")``.
+    config : itlm.parameters.Parameters
+        The run, resolved; its seed does not matter. A field that the tables do not have yet counts as
+        recorded at its default.
+    metric : str
+        Which number.
+    at : int or "last"
+        Of which round; ``"last"`` is the last that has the number.
+
+    Returns
+    -------
+    pandas.Series
+        Values by seed, ascending; empty where nothing is recorded. Seeds kept for choosing are left out.
+    """
+    found = by_round(tables, config, metric)
+    found = found.ffill().tail(1) if at == "last" else found[found.index == at]
+    return found.melt().set_index("seed").value.dropna().sort_index()
+
+
+def by_round(tables, config, metric: str):
+    """Look up what was recorded of a configuration, round by round and seed by seed.
+
+    The parameters are those of `series`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each round, a column for each seed; empty where nothing is recorded.
+    """
+    values, runs = tables[1], runs_of(tables[0], config)
+    runs = runs[runs.seed < CHOOSING]
+    mine = values[(values.metric == metric) & values.key.isin(runs.key)].merge(runs[["key", "seed"]], on="key")
+    return mine.pivot(index="round", columns="seed", values="value")
+
+
+def runs_of(runs, config):
+    """Look up the finished runs of a configuration, whatever their seed: of the newest recipe, on the newest data.
+
+    Where a set's digest differs between machines, as CelebA's does with the JPEG decoder, only the runs on the data
+    that were used last count: each seed has one run.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        ``results("x.runs")``.
+    config : itlm.parameters.Parameters
+        As for `series`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Their rows, with provenance such as ``seconds``.
+    """
+    runs = runs[runs.status == "ok"]
+    for f in fields(config):
+        want = getattr(config, f.name)
+        if f.name == "seed":
+            continue
+        if f.name not in runs:
+            runs = runs if want == f.default else runs[:0]
+        else:
+            column = runs[f.name]
+            runs = runs[(column == want) | (column.isna() & (want == f.default or want is None))]
+    runs = runs[runs.recipe == runs.recipe.max()]
+    if "data" in runs and runs.data.nunique() > 1:
+        runs = runs[runs.data == runs.sort_values("utc").data.iloc[-1]]
+    return runs
+
+
+NEEDED = {".runs.csv": ["key", "recipe", "data", "status", "reason"], ".csv": ["key", "round", "metric", "value"]}
+NUMBERS = {"round": int, "value": float, "recipe": int, "seed": int, "seconds": float, "threads": int}
+
+
+def _sound(path: Path) -> io.StringIO:
+    """Open a table after a look at each line: whole, as wide as the first one, numbers where they belong."""
+    text = path.read_text()
+    lines = csv.reader(io.StringIO(text), strict=True)
+
+    def refuse(what):
+        raise Damaged(
+            f"{path}:{max(lines.line_num, 1)}: {what}. Nothing was changed. Mend the line, or take the file back from "
+            f"git: git restore {path}"
+        )
+
+    try:
+        head = next(lines, [])
+        needed = [] if path.parent.name == "paper" else NEEDED[".runs.csv" if ".runs" in path.suffixes else ".csv"]
+        if missing := [name for name in needed if name not in head]:
+            refuse(f"column {', '.join(missing)} is missing; there are {', '.join(head)}")
+        for line in lines:
+            if len(line) != len(head):
+                refuse(f"has {len(line)} fields, the first line has {len(head)}")
+            for name, word in zip(head, line, strict=True):
+                try:
+                    NUMBERS.get(name, str)(word)
+                except ValueError:
+                    refuse(f"{name} must be a number, got {word!r}")
+    except csv.Error as error:
+        refuse(str(error))
+    if not text.endswith("\n"):
+        refuse("the line is cut short: nothing ends it")
+    return io.StringIO(text)
