@@ -21,15 +21,18 @@ site: .venv/.book ## build the site from the committed outputs (no torch, second
 
 notebooks: .venv/.all ## run the notebooks whose outputs are stale (NAME="gan labels": these)
 	$(BIN)/python tools/address.py
+	$(BIN)/python tools/parameters.py
 	$(BIN)/python tools/notebooks.py $(NAME)
 
 test: .venv/.all ## install, run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-lint: .venv/.all ## check style and that the repository's address is the same everywhere
+lint: .venv/.all ## check style, the direction of imports, and what is written in several places
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/python tools/address.py --check
+	$(BIN)/python tools/parameters.py --check
 
 format: .venv/.all ## mend what can be mended of the style
 	$(BIN)/ruff check --fix .

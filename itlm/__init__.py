@@ -9,4 +9,4 @@ Importing this package costs NumPy alone; modules that need more load on first u
 from .trimming import Round, iterate, n_kept, trim
 
 __all__ = ["Round", "iterate", "n_kept", "trim"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -65,13 +65,14 @@ class Range:
         """Write the comment beside the parameter in a notebook: meaning, range, and what None stands for."""
         quoted = [f'"{name}"' for name in self.choices]
         choices = f"{', '.join(quoted[:-1])} or {quoted[-1]}" if quoted[1:] else "".join(quoted)
-        said = ", ".join(filter(None, [self.meaning, self.interval()])) + (f": {choices}" if choices else "")
+        bounds = self.interval().removeprefix("of ")
+        said = ", ".join(filter(None, [self.meaning, bounds])) + (f": {choices}" if choices else "")
         return said + (f"; None: {self.none}" if self.optional else "")
 
     def numpydoc(self) -> str:
         """Write the type as a docstring has it: ``"float in (0, 1] or None"``."""
         kind = "{" + ", ".join(f'"{name}"' for name in self.choices) + "}" if self.choices else self.kind.__name__
-        return f"{kind} {self.interval()}".rstrip() + (" or None" if self.optional else "")
+        return f"{kind} {self.interval()}".replace(" of", ",").rstrip() + (" or None" if self.optional else "")
 
     def check(self, name: str, value: Any) -> Any:
         """Return the value in its own type.

@@ -27,29 +27,28 @@
 # %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-n: int = 100  # samples, 20 to 2000
-outliers: float = 0.3  # fraction of the samples that are bad, 0 to 0.9
+n: int = 100  # samples, in [20, 2000]
+outliers: float = 0.3  # fraction of the samples that are bad, in [0, 0.9]
 alpha: float = 0.65  # fraction kept in each round (alpha in Algorithm 1), in (0, 1]
-rounds: int = 8  # updates at most (T in Algorithm 1), 1 to 50
-seed: int = 0  # of the first example's data, 0 or more
+rounds: int = 8  # largest number of updates (T in Algorithm 1), in [1, 50]
+seed: int = 0  # seed of the first example's data, at least 0
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from itlm import iterate, n_kept
-from itlm import parameters as config
-from itlm.figures import (BAD, BASELINE, CLEAN, ITLM, label_ends, stepper, style)
+from itlm import iterate, n_kept, parameters
+from itlm.figures import BAD, BASELINE, CLEAN, ITLM, label_ends, stepper, style
 
 style()
-chosen = config.check(  # the parameters, by name
+chosen = parameters.check(  # the parameters, by name
     globals(),
-    n=config.whole(20, 2000),
-    outliers=config.real(0, 0.9),
-    alpha=config.real(0, 1, above_low=True),
-    rounds=config.whole(1, 50),
-    seed=config.whole(),
+    n=parameters.whole(20, 2000, meaning="samples"),
+    outliers=parameters.real(0, 0.9, meaning="fraction of the samples that are bad"),
+    alpha=parameters.real(0, 1, above_low=True, meaning="fraction kept in each round (alpha in Algorithm 1)"),
+    rounds=parameters.whole(1, 50, meaning="largest number of updates (T in Algorithm 1)"),
+    seed=parameters.whole(meaning="seed of the first example's data"),
 )
 
 # %% [markdown]

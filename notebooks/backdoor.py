@@ -27,34 +27,34 @@
 # %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-scale: str = "demo"  # "demo": digits, offline; "cpu": half of CIFAR-10, a small network; "paper": for a GPU
-dataset: str | None = None  # "cifar10", "mnist", "mnist5k" (digits, framed), or None: as the scale has it
-class_a: int | None = 9  # the class that marked images are taken from, 0 to 9; None: every class but the target
-class_b: int = 4  # the class that they are labelled as, the attack's target, 0 to 9
-mark: str = "pixel"  # what marks them: "pixel", "L" (three pixels), "X" (five) or "patch" (nine)
-share: float = 0.014  # marked part of all training images, in [0, 0.5]; the paper has 0.005
-alpha: float = 0.955  # fraction kept (alpha in Algorithm 1), in (0, 1]; the paper has 0.98
-method: str = "itlm"  # "itlm", "naive", "oracle", "spectral", "clustering" or "low_loss"
+scale: str = "demo"  # data, network and budget: "demo", "cpu" or "paper"
+dataset: str = None  # image set: "cifar10", "mnist" or "mnist5k"; None: set by the scale
+class_a: int = 9  # class that marked images are taken from, in [0, 9]; None: every class but the target
+class_b: int = 4  # class that marked images are labelled as, the target, in [0, 9]
+mark: str = "pixel"  # mark of 1, 3, 5 or 9 pixels: "pixel", "L", "X" or "patch"
+share: float = 0.014  # marked fraction of all training images, in [0, 0.5]
+alpha: float = 0.955  # fraction kept (alpha in Algorithm 1), in (0, 1]
+method: str = "itlm"  # selection rule: "itlm", "naive", "oracle", "spectral", "clustering" or "low_loss"
 stop_early: bool = True  # whether the early rounds are stopped early
 balanced: bool = False  # whether to trim within each given class
-network: str | None = None  # "small", or "wide" for a WideResNet of 16 layers; None: as the scale has it
-width: int | None = None  # channels of the small network, or 10 for WideResNet-16-10, 1 to 1000
-stem: int | None = None  # stride of the small network's first convolution, 1 or 2
-normalisation: str | None = None  # of the small network, "batch" or "none"
-whiten: bool | None = None  # whether the small network begins with whitening filters
-seed: int = 0  # of the subset, the mark, the weights and the batches, 0 or more
-n: int | None = None  # training images, 100 to 60000; None: as the scale has it, like the fields below
-early: int | None = None  # rounds stopped early, 1 to 50
-early_epochs: float | None = None  # their passes over the kept samples, up to 1000
-epochs: float | None = None  # passes over all n images in every full fit, up to 1000
-rounds: int | None = None  # full rounds after the early ones, 0 to 50
-batch: int | None = None  # samples a gradient step, from 1
-lr: float | None = None  # largest step size of SGD, in (0, 10]
-momentum: float | None = None  # of SGD, in [0, 0.99]
-weight_decay: float | None = None  # of SGD, in [0, 1]
-shape: str | None = None  # step size over a fit: "constant", "drop" or "one_cycle"
-augment: str | None = None  # of the training images: "none", "mirror", or "shift" for both
-half: bool | None = None  # whether to train in half precision on a CPU too
+network: str = None  # network: "small" or "wide"; None: set by the scale
+width: int = None  # channels of the small network, or 10 for WideResNet-16-10, in [1, 1000]; None: set by the scale
+stem: int = None  # stride of the small network's first convolution, pixels, in [1, 2]; None: set by the scale
+normalisation: str = None  # normalisation of the small network: "batch" or "none"; None: set by the scale
+whiten: bool = None  # whether the small network starts with whitening filters; None: set by the scale
+seed: int = 0  # seed of the subset, the mark, the weights and the batches, at least 0
+n: int = None  # training images, in [100, 60000]; None: set by the scale
+early: int = None  # rounds stopped early, the fit to all samples included, in [1, 50]; None: set by the scale
+early_epochs: float = None  # epochs over the kept samples in each early round, in (0, 1000]; None: set by the scale
+epochs: float = None  # epochs over all n samples in each full fit, in (0, 1000]; None: set by the scale
+rounds: int = None  # full rounds after the early ones, in [0, 50]; None: set by the scale
+batch: int = None  # samples a gradient step, in [1, 10000]; None: set by the scale
+lr: float = None  # peak learning rate of SGD, in (0, 10]; None: set by the scale
+momentum: float = None  # momentum of SGD, in [0, 0.999]; None: set by the scale
+weight_decay: float = None  # weight decay of SGD, per step, in [0, 1]; None: set by the scale
+shape: str = None  # learning rate over a fit: "constant", "drop" or "one_cycle"; None: set by the scale
+augment: str = None  # augmentation of the training images; shift mirrors too: "none", "mirror" or "shift"; None: set by the scale
+half: bool = None  # whether to train in half precision on a CPU too; None: set by the scale
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -65,11 +65,11 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm.experiments import backdoor
-from itlm.deep import corruption
 from itlm import figures, verdicts
-from itlm.figures import (BAD, BASELINE, CLEAN, ITLM)
-from itlm.records.tables import (CHOOSING, arrays, by_round, results, runs_of, series)
+from itlm.deep import marks
+from itlm.experiments import backdoor
+from itlm.figures import BAD, BASELINE, CLEAN, ITLM
+from itlm.records import CHOOSING, arrays, by_round, results, runs_of, series
 
 figures.style()
 config = backdoor.Config.from_notebook(globals())
@@ -103,11 +103,13 @@ figures.mosaics(pairs, columns=across) if len(some) else print("no image is mark
 # %%
 def follow(config):
     """Run one method; what was measured, round by round."""
-    steps = [backdoor.measure(step, given, config) for step in backdoor.rounds(config, given, seen=seen)]
-    return pd.DataFrame(steps).rename_axis("round")
+    for step in backdoor.rounds(config, given):
+        measured.setdefault(config.method, []).append(backdoor.measure(step, given, config))
+        histories[config.method] = getattr(step, "history", ())
+    return pd.DataFrame(measured[config.method]).rename_axis("round")
 
 
-seen = []
+measured, histories = {}, {}
 ran = {name: follow(replace(config, method=name)) for name in dict.fromkeys((this.method, "naive", "oracle"))}
 print(f"{this.dataset}: {given.is_bad.sum()} of {this.n} images marked, alpha {this.alpha}")
 BY_ROUND = {"test-1": "test_accuracy", "test-2": "attack", "marked kept": "bad_kept",
@@ -120,7 +122,7 @@ pd.concat(ran, names=["method"])[list(BY_ROUND.values())].set_axis(list(BY_ROUND
 # marked samples.*
 
 # %% tags=["hide-input"]
-by_pass = pd.DataFrame(seen, index=range(1, len(seen) + 1))
+by_pass = pd.DataFrame(histories["naive"], index=range(1, len(histories["naive"]) + 1))
 fig, ax = plt.subplots()
 ax.plot(by_pass.accuracy_clean, "o-", color=CLEAN, ms=4, label="clean")
 if given.is_bad.any():
@@ -147,7 +149,7 @@ NAMES = "plane, car, bird, cat, deer, dog, frog, horse, ship, truck".split(", ")
 
 def swatch(shape, seed):
     """A spot of the colour that a seed gives to its mark."""
-    colour = corruption.draw_mark(shape, (32, 32, 3), np.random.default_rng([seed, 1])).colour
+    colour = marks.draw_mark(shape, (32, 32, 3), np.random.default_rng([seed, 1])).colour
     return f'<span style="color: rgb({", ".join(map(str, colour))}); font-size: 1.4em">&#9632;</span>'
 
 
@@ -420,7 +422,7 @@ HTML(pd.DataFrame(cells).to_html(index=False, border=0, na_rep=""))
 # %% tags=["hide-input"]
 claims = results("paper/claims")
 mine = claims[claims.experiment == "backdoor"]
-judged = verdicts.judge(mine, dict(zip(("backdoor.runs", "backdoor"), recorded, strict=True)))
+judged = verdicts.scorecard(mine, dict(zip(("backdoor.runs", "backdoor"), recorded, strict=True)))
 HTML(judged[["item", "claim", "paper", "ours", "n", "verdict"]].to_html(index=False, border=0))
 
 # %% [markdown]

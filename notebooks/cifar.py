@@ -27,37 +27,37 @@
 # %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-scale: str = "demo"  # "demo": digits, offline; "cpu": half of CIFAR-10, a small network; "paper": for a GPU
-dataset: str | None = None  # "cifar10", "mnist5k" (digits, framed and in colour), or None: as the scale has it
-noise: str = "systematic"  # kind of errors: "systematic" (class a becomes a + 1) or "random"
-clean: float = 0.6  # fraction of right labels (alpha* in the paper), in (0, 1]
-alpha: float | None = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
-method: str = "itlm"  # "itlm", "baseline", "oracle", "centroid", "gce", "self_paced", "co_teaching", "confident"
-network: str | None = None  # "small", or "wide" for a WideResNet of 16 layers; None: as the scale has it
-width: int | None = None  # channels of the small network, or 10 for WideResNet-16-10, 1 to 1000
-stem: int | None = None  # stride of the small network's first convolution, 1 or 2
-normalisation: str | None = None  # of the small network, "batch" or "none"
-whiten: bool | None = None  # whether the small network begins with whitening filters
-bounded: bool = False  # whether the logits pass through tanh, as in the authors' network for digits
+scale: str = "demo"  # data, network and budget: "demo", "cpu" or "paper"
+dataset: str = None  # image set: "cifar10" or "mnist5k"; None: set by the scale
+noise: str = "systematic"  # kind of label errors: "systematic" or "random"
+clean: float = 0.6  # fraction of right labels (alpha* in the paper), in [0, 1]
+alpha: float = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
+method: str = "itlm"  # selection rule: "itlm", "baseline", "oracle", "centroid", "gce", "self_paced", "co_teaching" or "confident"
+network: str = None  # network: "small" or "wide"; None: set by the scale
+width: int = None  # channels of the small network, or 10 for WideResNet-16-10, in [1, 1000]; None: set by the scale
+stem: int = None  # stride of the small network's first convolution, pixels, in [1, 2]; None: set by the scale
+normalisation: str = None  # normalisation of the small network: "batch" or "none"; None: set by the scale
+whiten: bool = None  # whether the small network starts with whitening filters; None: set by the scale
+bounded: bool = False  # whether the logits pass through tanh, as in the authors' digits network
 balanced: bool = False  # whether to trim within each given class, so that none can vanish
-warm: bool = False  # whether a fit begins at the weights of the one before
+warm: bool = False  # whether each fit starts from the weights of the one before
 equal: str = "steps"  # what full fits to fewer samples share with the baseline: "steps" or "epochs"
-augment_scoring: bool = False  # whether samples are shifted and mirrored when scored
+augment_scoring: bool = False  # whether to augment the samples when scoring, as the authors do
 compiled: bool = False  # whether to train through torch.compile
-validate: bool = False  # whether to test on 5,000 other training images, for choosing a recipe
-seed: int = 0  # of the subset, the errors, the weights and the batches, 0 or more
-n: int | None = None  # training images, 100 to 50000; None: as the scale has it, like the fields below
-early: int | None = None  # rounds stopped early, 1 to 50
-early_epochs: float | None = None  # their passes over the kept samples, up to 1000
-epochs: float | None = None  # passes over all n images in every full fit, up to 1000
-rounds: int | None = None  # full rounds after the early ones, 0 to 50
-batch: int | None = None  # samples a gradient step, from 1
-lr: float | None = None  # largest step size of SGD, in (0, 10]
-momentum: float | None = None  # of SGD, in [0, 0.99]
-weight_decay: float | None = None  # of SGD, in [0, 1]
-shape: str | None = None  # step size over a fit: "constant", "drop" or "one_cycle"
-augment: str | None = None  # of the training images: "none", "mirror", or "shift" for both
-half: bool | None = None  # whether to train in half precision on a CPU too
+validate: bool = False  # whether to test on 5,000 other training images
+seed: int = 0  # seed of the subset, the errors, the weights and the batches, at least 0
+n: int = None  # training images, in [100, 60000]; None: set by the scale
+early: int = None  # rounds stopped early, the fit to all samples included, in [1, 50]; None: set by the scale
+early_epochs: float = None  # epochs over the kept samples in each early round, in (0, 1000]; None: set by the scale
+epochs: float = None  # epochs over all n samples in each full fit, in (0, 1000]; None: set by the scale
+rounds: int = None  # full rounds after the early ones, in [0, 50]; None: set by the scale
+batch: int = None  # samples a gradient step, in [1, 10000]; None: set by the scale
+lr: float = None  # peak learning rate of SGD, in (0, 10]; None: set by the scale
+momentum: float = None  # momentum of SGD, in [0, 0.999]; None: set by the scale
+weight_decay: float = None  # weight decay of SGD, per step, in [0, 1]; None: set by the scale
+shape: str = None  # learning rate over a fit: "constant", "drop" or "one_cycle"; None: set by the scale
+augment: str = None  # augmentation of the training images; shift mirrors too: "none", "mirror" or "shift"; None: set by the scale
+half: bool = None  # whether to train in half precision on a CPU too; None: set by the scale
 
 # %% tags=["hide-input"]
 import time
@@ -69,11 +69,11 @@ import pandas as pd
 import torch
 from IPython.display import HTML
 
-from itlm.experiments import cifar
-from itlm.deep import corruption, networks
 from itlm import figures, verdicts
-from itlm.figures import (BASELINE, CLEAN, ITLM, ORACLE)
-from itlm.records.tables import (CHOOSING, by_round, results, series)
+from itlm.deep import corruption, networks
+from itlm.experiments import cifar
+from itlm.figures import BASELINE, CLEAN, ITLM, ORACLE
+from itlm.records import CHOOSING, by_round, results, series
 
 figures.style()
 config = cifar.Config.from_notebook(globals())
@@ -189,7 +189,7 @@ for row in paper[paper.dataset == "cifar10"].itertuples():
     found = {name: recorded_of(row.noise, share, name) for name in ("baseline", "itlm", "oracle")}
     cell = {"errors": row.noise, "clean": f"{row.clean_percent} %"}
     for name, values in found.items():
-        cell[name] = f"{getattr(row, name):.1f} | {verdicts.mean_interval(values)}"
+        cell[name] = f"{getattr(row, name):.1f} | {verdicts.interval(values)}"
     both = found["baseline"].index.intersection(found["itlm"].index)
     evidence = verdicts.evidence(found["baseline"][both], found["itlm"][both]) if len(both) else None
     cell["n"] = len(both)
@@ -213,7 +213,7 @@ ours = recorded_of("systematic", 0.6, "itlm")
 shifted = [recorded_of("systematic", 0.6, name, augment="shift") for name in ("baseline", "itlm")]
 both = shifted[0].index.intersection(shifted[1].index)
 print(f"best baseline of the study: {tried.baseline[most]:.1f} % (augment: {tried.augment[most]})\n"
-      f"ITLM with the chosen recipe, systematic 60 %: {verdicts.mean_interval(ours)} %")  # fmt: skip
+      f"ITLM with the chosen recipe, systematic 60 %: {verdicts.interval(ours)} %")  # fmt: skip
 print("ITLM's gain with shifts, systematic 60 %:",
       f"{verdicts.evidence(shifted[0][both], shifted[1][both])} points" if len(both) else "not run")  # fmt: skip
 against = [f"{setting} ({said})" for setting, said in judged if said in ("not reproduced", "undecided")]
@@ -255,7 +255,7 @@ for percent in (60, 20):
     for name, method in names.items():
         values = recorded_of("random", percent / 100, method)
         if len(values):
-            ours.append([name, percent, verdicts.mean_interval(values), "", "5000*", f"here, {len(values)} seed(s)"])
+            ours.append([name, percent, str(verdicts.interval(values)), "", "5000*", f"here, {len(values)} seed(s)"])
 ours = pd.DataFrame(ours, columns=others.columns)
 both = pd.concat([others, ours]).sort_values("clean_percent", ascending=False, kind="stable")
 both.columns = ["method", "clean (%)", "accuracy (%)", "on right labels (%)", "extra clean samples", "reported by"]

@@ -26,13 +26,13 @@
 # %pip install -q "itlm[linear,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-n: int = 10000  # samples of a data set, 500 to 1000000
-d: int = 20  # features, 2 to 200
-clean: float = 0.8  # fraction that is clean (alpha* in the paper), in [0.5, 1]
+n: int = 10000  # samples of a data set, in [500, 1000000]
+d: int = 20  # features, in [2, 200]
+clean: float = 0.8  # fraction of clean samples (alpha* in the paper), in [0.5, 1]
 alpha: float = 0.75  # fraction kept (alpha in the paper), in (0, 1]
-sigma: float = 0.0001  # standard deviation of the noise; theta* has length 1; in (0, 1]
-repeats: int = 8  # data sets for each point, 2 to 1000
-seed: int = 0  # of the first of them, 0 or more
+sigma: float = 0.0001  # standard deviation of the noise, in units of theta*'s length, in (0, 1]
+repeats: int = 8  # data sets for each point, in [2, 1000]
+seed: int = 0  # seed of the first data set, at least 0
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -40,24 +40,25 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import parameters as config, figures, theory
-from itlm.figures import (BAD, CLEAN, ITLM, ORACLE, OTHER)
-from itlm.linear import full_update, least_trimmed_squares, simulate
-from itlm.rivals.linear import alternating_minimization, one_by_one
-from itlm.experiments.one_step import Config, begin
+from itlm import figures, parameters, theory
+from itlm.experiments.one_step import Config, task
 from itlm.experiments.synthetic import rounds
-from itlm.verdicts import evidence
+from itlm.figures import BAD, CLEAN, ITLM, ORACLE, OTHER
+from itlm.least_squares import least_trimmed_squares
+from itlm.linear import full_update, simulate
+from itlm.rivals.linear import alternating_minimization, one_by_one
+from itlm.verdicts import interval
 
 figures.style()
-chosen = config.check(
+chosen = parameters.check(
     globals(),
-    n=config.whole(500, 10**6),
-    d=config.whole(2, 200),
-    clean=config.real(0.5, 1),
-    alpha=config.real(0, 1, above_low=True),
-    sigma=config.real(0, 1, above_low=True),
-    repeats=config.whole(2, 1000),
-    seed=config.whole(),
+    n=parameters.whole(500, 10**6, meaning="samples of a data set"),
+    d=parameters.whole(2, 200, meaning="features"),
+    clean=parameters.real(0.5, 1, meaning="fraction of clean samples (alpha* in the paper)"),
+    alpha=parameters.real(0, 1, above_low=True, meaning="fraction kept (alpha in the paper)"),
+    sigma=parameters.real(0, 1, above_low=True, meaning="standard deviation of the noise, in units of theta*'s length"),
+    repeats=parameters.whole(2, 1000, meaning="data sets for each point"),
+    seed=parameters.whole(meaning="seed of the first data set"),
 )
 
 
@@ -65,7 +66,7 @@ def kappas(distances, **fields):
     """The factor of one full update at each distance, for each data set: (repeats, distances)."""
     found = []
     for i in range(repeats):
-        data, theta = begin(Config(**{"n": n, "d": d, "clean": clean, "sigma": sigma, "seed": seed + i, **fields}))
+        data, theta = task(Config(**{"n": n, "d": d, "clean": clean, "sigma": sigma, "seed": seed + i, **fields}))
         away = (theta - data.theta) / np.linalg.norm(theta - data.theta)
         steps = [theory.take_step(*data[:2], data.theta + x * away, data.theta, data.is_bad, alpha) for x in distances]
         found.append([step.error / step.distance for step in steps])
@@ -127,9 +128,9 @@ inside = (distances >= 30 * sigma) & (distances <= 0.5)
 rows, slopes = [], {}
 for kind, table in found.items():
     each = [np.polyfit(np.log(distances[inside]), np.log(row[inside]), 1)[0] for row in table]
-    slopes[kind] = evidence(np.zeros(repeats), each)
-    rows.append({"bad outputs": kind, "slope of log κ": f"{slopes[kind].after:.2f} ± {slopes[kind].half_width:.2f}",
-                 "so the next error goes like": f"distance^{1 + slopes[kind].after:.2f}",
+    slopes[kind] = interval(each)
+    rows.append({"bad outputs": kind, "slope of log κ": f"{slopes[kind].mean:.2f} ± {slopes[kind].half_width:.2f}",
+                 "so the next error goes like": f"distance^{1 + slopes[kind].mean:.2f}",
                  "largest κ there": f"{table[:, inside].max():.2g}"})  # fmt: skip
 HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 
@@ -310,7 +311,7 @@ if changed:
     print(f"Changed from the preset: {changed}. Nothing is claimed of it.")
 else:
     for kind in ("random", "mixture"):
-        assert slopes[kind].after - slopes[kind].half_width > 0.5, f"{kind} outputs: not faster than linear"
-    assert abs(slopes["all_scales"].after) < 0.2, "outputs that hurt at all scales: not linear"
+        assert slopes[kind].mean - slopes[kind].half_width > 0.5, f"{kind} outputs: not faster than linear"
+    assert abs(slopes["all_scales"].mean) < 0.2, "outputs that hurt at all scales: not linear"
     assert c3 == 1, "the remark's region at c3 = 1 is not all in the basin"
     print("As claimed: faster than linear but for outputs that hurt at all scales.")

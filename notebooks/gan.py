@@ -28,24 +28,24 @@
 # %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-scale: str = "demo"  # "demo": digits and textures, offline; "cpu": MNIST, reduced; "paper": for a GPU
-pair: str | None = None  # "mnist5k-textures", "mnist-fashion_mnist" or "celeba-cifar10"; None: the scale's
-clean: float = 0.7  # fraction of the images that is from the clean set (alpha* in the paper), in (0, 1]
-alpha: float | None = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
-method: str = "itlm"  # what chooses the images: "itlm", "oracle", "mean", "pca" or "autoencoder"
-loss: str = "dcgan"  # the GAN's loss: "dcgan", "hinge", "least_squares" or "wgan_gp"
-normalisation: str | None = None  # of the discriminator, "none" or "batch"; None: the pair's
-statistics: str = "real"  # what batch norm scores with: "real", "running" or "batch"
-score_at: float | None = None  # part of a fit after which the discriminator is set aside to score, in (0, 1]
-reinitialise: bool = True  # whether each round begins from new weights
-trace: bool = False  # for sweeps: record the first fit pass by pass in place of rounds
-seed: int = 0  # of the images, the weights, the batches and the latent vectors, 0 or more
-n: int | None = None  # training images, 100 to 200000; None: as the scale has it, like the fields below
-size: int | None = None  # side of the images: 28, 32 or 64 pixels
-width: int | None = None  # channels of the largest feature map, 1 to 512
-epochs: float | None = None  # passes over all n images in every fit, up to 1000
-rounds: int | None = None  # updates (T in Algorithm 1), 0 to 50
-batch: int | None = None  # real images a step, from 2
+scale: str = "demo"  # data and budget: "demo", "cpu" or "paper"
+pair: str = None  # clean and bad image set: "mnist5k-textures", "mnist-fashion_mnist" or "celeba-cifar10"; None: set by the scale
+clean: float = 0.7  # fraction of the images from the clean set (alpha* in the paper), in (0, 1]
+alpha: float = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
+method: str = "itlm"  # selection rule: "itlm", "oracle", "mean", "pca" or "autoencoder"
+loss: str = "dcgan"  # loss of the GAN: "dcgan", "hinge", "least_squares" or "wgan_gp"
+normalisation: str = None  # normalisation of the discriminator: "none" or "batch"; None: set by the pair
+statistics: str = "real"  # statistics that batch norm scores with: "real", "running" or "batch"
+score_at: float = None  # part of a fit after which the discriminator is copied to score, in (0, 1]; None: set by the pair
+reinitialise: bool = True  # whether each round starts from new weights
+trace: bool = False  # whether to record the first fit epoch by epoch in place of rounds
+seed: int = 0  # seed of the images, the weights, the batches and the latent vectors, at least 0
+n: int = None  # training images, in [100, 200000]; None: set by the scale
+size: int = None  # side of the images, pixels: 28, 32 or 64, in [28, 64]; None: set by the pair
+width: int = None  # channels of the largest feature map, in [1, 512]; None: set by the scale
+epochs: float = None  # epochs over all n images in each fit, in (0, 1000]; None: set by the scale
+rounds: int = None  # updates (T in Algorithm 1), in [0, 50]; None: set by the scale
+batch: int = None  # real images a step, in [2, 10000]; None: set by the scale
 
 # %% tags=["hide-input"]
 import time
@@ -56,10 +56,13 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 
-from itlm import figures, verdicts
+from itlm import figures, trim, verdicts
+from itlm.deep.gan import images, latents
 from itlm.experiments import gan
-from itlm.figures import (BAD, BASELINE, CLEAN, ITLM)
-from itlm.records.tables import (CHOOSING, arrays, results, selection, series)
+from itlm.experiments.measures import selection
+from itlm.figures import BAD, BASELINE, CLEAN, ITLM
+from itlm.records import CHOOSING, arrays, results, series
+from itlm.rivals.images import HEURISTICS
 
 figures.style()
 config = gan.Config.from_notebook(globals())
@@ -101,7 +104,7 @@ plt.show()
 # %% tags=["hide-input"]
 first = "baseline: trained on everything" if this.method == "itlm" else this.method
 shown = {(first if t == 0 else f"round {t}"): t for t in (0, 1, 3, 5) if t < len(history)}
-figures.mosaics({title: gan.images(history[t][0].theta, gan.latents()) for title, t in shown.items()})
+figures.mosaics({title: images(history[t][0].theta, latents()) for title, t in shown.items()})
 
 # %% [markdown]
 # *Images generated from the same 32 latent vectors, by round.*
@@ -139,9 +142,9 @@ table[["precision", "recall", "auc", "bad_looking", "frechet", "visits"]].round(
 # %%
 flat = given.x.flatten(1)
 rules = {"first discriminator": table.precision[0], "ITLM, last round": table.precision.iloc[-1]}
-for name, score in gan.HEURISTICS.items():
+for name, score in HEURISTICS.items():
     scores = score(flat, this.seed)
-    kept = gan.trim(scores, this.alpha)
+    kept = trim(scores, this.alpha)
     rules[name] = selection(kept.cpu().numpy(), scores.cpu().numpy(), given.is_bad)["precision"]
 pd.Series(rules, name="precision of the kept images (%)").sort_values().round(1).to_frame()
 
@@ -165,9 +168,9 @@ for (name, percent), printed in paper.iterrows():
     values = {t: series(recorded, setting, "precision", t) for t in range(6)}
     row = {"pair": name, "clean": f"{percent} %"}
     for t in range(5):
-        said = verdicts.mean_interval(values[t])
+        said = str(verdicts.interval(values[t]))
         row[f"iter-{t + 1}"] = f"{printed[f'iter_{t + 1}']:.1f} | {said}"
-    row["after the last update"] = verdicts.mean_interval(values[5]) if len(values[5]) else ""
+    row["after the last update"] = str(verdicts.interval(values[5])) if len(values[5]) else ""
     row["n"] = len(values[0])
     seeds = values[0].index.intersection(values[4].index)
     found = verdicts.evidence(values[0][seeds], values[4][seeds]) if len(seeds) else None
@@ -189,7 +192,7 @@ for name, percent in paper.index:
         rows.append({"pair": name, "clean": f"{percent} %",
                      "precision, Round 0 to 5": f"{rise.before:.1f} → {rise.after:.1f}",
                      "rise (points)": f"{rise.difference:+.1f} ± {rise.half_width:.1f}",
-                     "recall, Round 5": verdicts.mean_interval(pick("recall", 5)),
+                     "recall, Round 5": str(verdicts.interval(pick("recall", 5))),
                      "bad-looking, Round 0 to 5 (%)": f"{looks.before:.1f} → {looks.after:.1f}",
                      "Fréchet, Round 0 to 5": f"{pick('frechet', 0).mean():.1f} → {pick('frechet', 5).mean():.1f}",
                      "judge's accuracy (%)": f"{pick('judge_accuracy', 0).mean():.1f}", "n": rise.n})  # fmt: skip

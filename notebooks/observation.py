@@ -27,28 +27,28 @@
 # %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-noise: str = "systematic"  # kind of label errors: "systematic" (class a becomes a + 1) or "random"
-clean: float = 0.6  # fraction of right labels (alpha* in the paper), 0.01 to 0.99
-epochs: float = 16.0  # passes over the data, 1 to 1000
-seed: int = 0  # of the subset, the errors, the weights and the batches, 0 or more
+noise: str = "systematic"  # kind of label errors: "systematic" or "random"
+clean: float = 0.6  # fraction of right labels (alpha* in the paper), in [0.01, 0.99]
+epochs: float = 16.0  # epochs over all images, in [1, 1000]
+seed: int = 0  # seed of the subset, the errors, the weights and the batches, at least 0
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import HTML
 
+from itlm import figures, parameters, verdicts
 from itlm.experiments import backdoor, cifar, gan
-from itlm import parameters as config, figures, verdicts
 from itlm.figures import BAD, BASELINE, CLEAN
-from itlm.records.tables import by_round, everything, results
+from itlm.records import by_round, everything, results
 
 figures.style()
-chosen = config.check(
+chosen = parameters.check(
     globals(),
-    noise=config.one_of("systematic", "random"),
-    clean=config.real(0.01, 0.99),
-    epochs=config.real(1, 1000),
-    seed=config.whole(),
+    noise=parameters.one_of("systematic", "random", meaning="kind of label errors"),
+    clean=parameters.real(0.01, 0.99, meaning="fraction of right labels (alpha* in the paper)"),
+    epochs=parameters.real(1, 1000, meaning="epochs over all images"),
+    seed=parameters.whole(meaning="seed of the subset, the errors, the weights and the batches"),
 )
 
 # %% [markdown]
@@ -60,11 +60,11 @@ chosen = config.check(
 
 # %%
 run = cifar.Config(method="baseline", **chosen)
-given, seen = cifar.task(run), []
-(last,) = cifar.rounds(run, given, seen=seen)
-by_pass = pd.DataFrame(seen, index=range(1, len(seen) + 1))
+given = cifar.task(run)
+(last,) = cifar.rounds(run, given)
+by_pass = pd.DataFrame(last.history, index=range(1, len(last.history) + 1))
 print(f"{len(given.y)} digits, {100 * given.rate:.1f} % of the labels wrong ({noise})")
-by_pass.iloc[[0, len(seen) // 4, -1]].round(1).rename_axis("pass")
+by_pass.iloc[[0, len(by_pass) // 4, -1]].round(1).rename_axis("pass")
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots()
@@ -203,7 +203,7 @@ plt.show()
 
 # %% tags=["hide-input"]
 claims = results("paper/claims")
-judged = verdicts.judge(claims[claims.item.str.startswith("Figure 1(")], recorded)
+judged = verdicts.scorecard(claims[claims.item.str.startswith("Figure 1(")], recorded)
 HTML(judged[["item", "claim", "ours", "n", "scale", "verdict"]].to_html(index=False, border=0))
 
 # %% [markdown]

@@ -27,10 +27,10 @@
 # %pip install -q "itlm[linear,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-instances: int = 1000  # random instances that the lemmas are checked on, 10 to 100000
-alpha: float = 0.8  # fraction kept where no sample is bad (alpha in the paper), above 0, at most 0.999
-d: int = 20  # features of the larger data sets, 2 to 100
-seed: int = 0  # of everything, 0 or more
+instances: int = 1000  # random instances on which the lemmas are checked, in [10, 100000]
+alpha: float = 0.8  # fraction kept if no sample is bad (alpha in the paper), in (0, 0.999]
+d: int = 20  # features of the larger data sets, in [2, 100]
+seed: int = 0  # seed of all data, at least 0
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -38,19 +38,19 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import parameters as config, figures, theory
+from itlm import figures, parameters, theory
 from itlm.experiments import one_step
-from itlm.figures import (BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER)
-from itlm.linear import (LINKS, OUTPUTS, largest_step, simulate)
 from itlm.experiments.one_step import aside
+from itlm.figures import BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER
+from itlm.linear import LINKS, OUTPUTS, largest_step, simulate
 
 figures.style()
-chosen = config.check(
+chosen = parameters.check(
     globals(),
-    instances=config.whole(10, 100_000),
-    alpha=config.real(0, 0.999, above_low=True),
-    d=config.whole(2, 100),
-    seed=config.whole(),
+    instances=parameters.whole(10, 100_000, meaning="random instances on which the lemmas are checked"),
+    alpha=parameters.real(0, 0.999, above_low=True, meaning="fraction kept if no sample is bad (alpha in the paper)"),
+    d=parameters.whole(2, 100, meaning="features of the larger data sets"),
+    seed=parameters.whole(meaning="seed of all data"),
 )
 
 

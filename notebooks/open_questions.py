@@ -27,20 +27,25 @@
 # %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-margin: float = 1.0  # points of test accuracy: a change smaller than this is "no matter", 0.1 to 10
+margin: float = 1.0  # change of test accuracy below which a factor counts as unimportant, points, in [0.1, 10]
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import HTML, display
 
+from itlm import figures, parameters, verdicts
 from itlm.experiments import cifar, labels
-from itlm import parameters as config, figures, verdicts
-from itlm.figures import (BAD, BASELINE, CLEAN, ITLM)
-from itlm.records.tables import everything, series
+from itlm.figures import BAD, BASELINE, CLEAN, ITLM
+from itlm.records import everything, series
 
 figures.style()
-chosen = config.check(globals(), margin=config.real(0.1, 10))
+chosen = parameters.check(
+    globals(),
+    margin=parameters.real(
+        0.1, 10, meaning="change of test accuracy below which a factor counts as unimportant, points"
+    ),
+)
 recorded = everything()
 
 # %% [markdown]

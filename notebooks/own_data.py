@@ -29,10 +29,10 @@
 # %pip install -q "itlm[linear,torch,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-errors: float = 0.3  # fraction of the labels that this page spoils, 0 to 0.6
-alpha: float = 0.65  # fraction kept in each round (alpha in Algorithm 1), 0.3 to 0.99
-planted: float = 0.05  # fraction of the labels that the test of the premise spoils on top, 0.01 to 0.2
-seed: int = 0  # of the errors, the split and the weights, 0 or more
+errors: float = 0.3  # fraction of the labels that this page corrupts, in [0, 0.6]
+alpha: float = 0.65  # fraction kept in each round (alpha in Algorithm 1), in [0.3, 0.99]
+planted: float = 0.05  # fraction of the labels that the test of the premise corrupts in addition, in [0.01, 0.2]
+seed: int = 0  # seed of the errors, the split and the weights, at least 0
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -40,16 +40,18 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import parameters as config, figures
+from itlm import figures, parameters
 from itlm.figures import BAD, CLEAN
 
 figures.style()
-chosen = config.check(
+chosen = parameters.check(
     globals(),
-    errors=config.real(0, 0.6),
-    alpha=config.real(0.3, 0.99),
-    planted=config.real(0.01, 0.2),
-    seed=config.whole(),
+    errors=parameters.real(0, 0.6, meaning="fraction of the labels that this page corrupts"),
+    alpha=parameters.real(0.3, 0.99, meaning="fraction kept in each round (alpha in Algorithm 1)"),
+    planted=parameters.real(
+        0.01, 0.2, meaning="fraction of the labels that the test of the premise corrupts in addition"
+    ),
+    seed=parameters.whole(meaning="seed of the errors, the split and the weights"),
 )
 
 # %% [markdown]

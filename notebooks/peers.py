@@ -36,8 +36,8 @@
 # %% tags=["parameters"]
 noise: str = "random"  # kind of label errors: "random", "systematic" or "confusable"
 clean: float = 0.5  # fraction of right labels (alpha* in the paper), in (0, 1]
-epochs: float = 10.0  # passes over all images in every fit, 1 to 1000
-seed: int = 0  # of the subset, the errors, the weights and the batches, 0 or more
+epochs: float = 10.0  # epochs over all images in each fit, in [1, 1000]
+seed: int = 0  # seed of the subset, the errors, the weights and the batches, at least 0
 
 # %% tags=["hide-input"]
 import time
@@ -47,18 +47,18 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import parameters as config, figures, verdicts
+from itlm import figures, parameters, verdicts
 from itlm.experiments import labels
-from itlm.figures import (BASELINE, ITLM, ORACLE, OTHER)
-from itlm.records.tables import results, series
+from itlm.figures import BASELINE, ITLM, ORACLE, OTHER
+from itlm.records import results, series
 
 figures.style()
-chosen = config.check(
+chosen = parameters.check(
     globals(),
-    noise=config.one_of("random", "systematic", "confusable"),
-    clean=config.real(0, 1, above_low=True),
-    epochs=config.real(1, 1000),
-    seed=config.whole(),
+    noise=parameters.one_of("random", "systematic", "confusable", meaning="kind of label errors"),
+    clean=parameters.real(0, 1, above_low=True, meaning="fraction of right labels (alpha* in the paper)"),
+    epochs=parameters.real(1, 1000, meaning="epochs over all images in each fit"),
+    seed=parameters.whole(meaning="seed of the subset, the errors, the weights and the batches"),
 )
 
 # %% [markdown]
@@ -118,8 +118,8 @@ for ax, (title, setting) in zip(axes, SETTINGS.items(), strict=True):
     for height, (name, (*_, colour)) in enumerate(reversed(METHODS.items())):
         values = accuracies(setting, name)
         if len(values) > 1:
-            found = verdicts.evidence(0 * values, values)
-            ax.errorbar(found.after, height, xerr=found.half_width, fmt="o", color=colour, ms=7, capsize=4)
+            found = verdicts.interval(values)
+            ax.errorbar(found.mean, height, xerr=found.half_width, fmt="o", color=colour, ms=7, capsize=4)
     ax.set(yticks=range(len(METHODS)), yticklabels=list(reversed(METHODS)), ylim=(-0.7, len(METHODS) - 0.3))
     ax.set_title(f"{title}, {len(accuracies(setting, 'self-paced'))} seeds")
 axes[-1].set_xlabel("test accuracy (%)")
@@ -179,7 +179,7 @@ for name in list(METHODS)[1:6]:
     values = accuracies(right, name)
     gap = (values - best).mean()
     crippled += [name] if not gap >= -2 else []
-    print(f"{name}: {verdicts.mean_interval(values)} %, {gap:+.1f} points against the oracle ({len(values)} seeds)")
+    print(f"{name}: {verdicts.interval(values)} %, {gap:+.1f} points against the oracle ({len(values)} seeds)")
 print("More than two points below:", ", ".join(crippled) if crippled else "none")
 
 # %% [markdown]

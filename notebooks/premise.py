@@ -26,9 +26,9 @@
 # %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-weak: float = 0.005  # share of images with a pixel mark, in [0.001, 0.5]
-strong: float = 0.1  # share of images with a patch of 3 x 3 pixels, in [0.001, 0.5]
-seed: int = 0  # of the subset, the marks, the weights and the batches, 0 or more
+weak: float = 0.005  # fraction of images with a pixel mark, in [0.001, 0.5]
+strong: float = 0.1  # fraction of images with a patch of 3 x 3 pixels, in [0.001, 0.5]
+seed: int = 0  # seed of the subset, the marks, the weights and the batches, at least 0
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -37,13 +37,18 @@ import pandas as pd
 from IPython.display import HTML
 from matplotlib.colors import LinearSegmentedColormap
 
+from itlm import figures, parameters, verdicts
 from itlm.experiments import backdoor
-from itlm import parameters as config, figures, verdicts
 from itlm.figures import BAD, BASELINE, CLEAN
-from itlm.records.tables import by_round, results, series
+from itlm.records import by_round, results, series
 
 figures.style()
-chosen = config.check(globals(), weak=config.real(0.001, 0.5), strong=config.real(0.001, 0.5), seed=config.whole())
+chosen = parameters.check(
+    globals(),
+    weak=parameters.real(0.001, 0.5, meaning="fraction of images with a pixel mark"),
+    strong=parameters.real(0.001, 0.5, meaning="fraction of images with a patch of 3 x 3 pixels"),
+    seed=parameters.whole(meaning="seed of the subset, the marks, the weights and the batches"),
+)
 weak, strong, seed = (chosen[name] for name in ("weak", "strong", "seed"))
 recorded = results("backdoor.runs"), results("backdoor")
 
@@ -59,9 +64,9 @@ MARKS = {"pixel": weak, "patch": strong}
 live = {}
 for mark, share in MARKS.items():
     run = backdoor.Config(mark=mark, share=share, seed=seed, method="naive")
-    given, seen = backdoor.task(run), []
-    (last,) = backdoor.rounds(run, given, seen=seen)
-    live[mark] = pd.DataFrame(seen, index=range(1, len(seen) + 1))
+    given = backdoor.task(run)
+    (last,) = backdoor.rounds(run, given)
+    live[mark] = pd.DataFrame(last.history, index=range(1, len(last.history) + 1))
     found = backdoor.measure(last, given, run)
     print(f"{mark}: {given.is_bad.sum()} of {len(given.y)} images marked, "
           f"{found['attack']:.0f} % of marked test images taken for a 2")  # fmt: skip
@@ -169,8 +174,8 @@ print(f"By 95 % intervals marked samples are harder in {sum(clear > 0)} cells,\n
 
 # %% tags=["hide-input", "full-width"]
 table = [
-    {"mark": m, "marked (%)": 100 * s, "pass": t, "AUC (%)": verdicts.mean_interval(auc.loc[m, s, t].dropna()),
-     "test-2 (%)": verdicts.mean_interval(success.loc[m, s, t].dropna())}
+    {"mark": m, "marked (%)": 100 * s, "pass": t, "AUC (%)": str(verdicts.interval(auc.loc[m, s, t].dropna())),
+     "test-2 (%)": str(verdicts.interval(success.loc[m, s, t].dropna()))}
     for m, s, t in auc.index if t in (1, 2, 4, 8)
 ]  # fmt: skip
 inner = pd.DataFrame(table).to_html(index=False, classes="sortable", border=0)
@@ -214,9 +219,9 @@ for (mark, share), alpha in PLACES.items():
             continue
         rows.append({
             "mark": f"{mark}, {100 * share:g} %", "method": name, "n": len(left),
-            "test-1 (%)": verdicts.mean_interval(found["test_accuracy"]),
-            "test-2 (%)": verdicts.mean_interval(found["attack"]),
-            "marked kept (%)": verdicts.mean_interval(left),
+            "test-1 (%)": str(verdicts.interval(found["test_accuracy"])),
+            "test-2 (%)": str(verdicts.interval(found["attack"])),
+            "marked kept (%)": str(verdicts.interval(left)),
         })  # fmt: skip
 HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 

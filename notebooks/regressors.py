@@ -27,13 +27,13 @@
 # %pip install -q "itlm[linear,book] @ git+https://github.com/itlm-companion/itlm" robpy ltsfit statsmodels
 
 # %% tags=["parameters"]
-n: int = 1000  # samples of the data set that is fitted live, from 3
-d: int = 20  # its features, from 1
-outputs: str = "random"  # "random", "mixture", "sign_flip", "shifted", "all_scales", "leverage" or "heavy"
-clean: float = 0.8  # its clean fraction (alpha* in the paper), in (0, 1]
-support: float = 0.75  # fraction kept by trimming methods (alpha in Algorithm 1), in (0, 1]
-sigma: float = 0.1  # standard deviation of its noise, 0 or more
-seed: int = 0  # of the data and of the methods, 0 or more
+n: int = 1000  # samples, in [3, 100000000]
+d: int = 20  # features, in [1, 10000]
+outputs: str = "random"  # bad outputs: "random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious", "coin" or "heavy"
+clean: float = 0.8  # fraction of clean samples (alpha* in the paper), in (0, 1]
+support: float = 0.75  # fraction kept by trimming methods (alpha), in (0, 1]
+sigma: float = 0.1  # standard deviation of the noise, in units of theta*'s length, in [0, 1000000.0]
+seed: int = 0  # seed of the data and of the method, at least 0
 slow: bool = False  # whether methods that take seconds are run live too
 
 # %% tags=["hide-input"]
@@ -45,15 +45,17 @@ import pandas as pd
 from IPython.display import HTML
 from sklearn.linear_model import HuberRegressor, LinearRegression
 
-from itlm import parameters as config, figures
-from itlm.experiments import regressors
+from itlm import figures, parameters
 from itlm.estimators import TrimmedRegressor
-from itlm.figures import (BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER)
-from itlm.records.tables import results, series
+from itlm.experiments import regressors
+from itlm.figures import BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER
+from itlm.records import results, series
 
 figures.style()
 ranges = {f.name: f.metadata["range"] for f in fields(regressors.Config) if f.name != "method"}
-chosen = config.check(globals(), slow=config.flag(), **ranges)
+chosen = parameters.check(
+    globals(), slow=parameters.flag(meaning="whether methods that take seconds are run live too"), **ranges
+)
 slow = chosen.pop("slow")
 this = regressors.Config(**chosen)
 names = {key: method.name for key, method in regressors.METHODS.items()}

@@ -26,19 +26,18 @@
 # %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-show: str = "all"  # which claims to list: "all", or one verdict such as "not run"
+show: str = "all"  # claims to list, by verdict: "all", "reproduced", "direction", "undecided", "not reproduced" or "not run"
 
 # %% tags=["hide-input"]
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import parameters as config, verdicts
-from itlm.records import tables as records
-from itlm.records.tables import results
+from itlm import parameters, records, verdicts
+from itlm.records import results
 
 LABELS = ["reproduced", "direction", "undecided", "not reproduced", "not run"]
-config.check(globals(), show=config.one_of("all", *LABELS))
-claims = verdicts.judge(results("paper/claims"), records.everything())
+parameters.check(globals(), show=parameters.one_of("all", *LABELS, meaning="claims to list, by verdict"))
+claims = verdicts.scorecard(results("paper/claims"), records.everything())
 chosen = claims if show == "all" else claims[claims.verdict == show]
 
 # %% tags=["hide-input"]

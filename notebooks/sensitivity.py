@@ -26,7 +26,7 @@
 # %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-seed: int = 0  # draws the look-alikes that are shown, 0 or more
+seed: int = 0  # seed of the look-alikes that are shown, at least 0
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -34,14 +34,14 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import parameters as config, figures, verdicts
-from itlm.deep import corruption, images as data
+from itlm import figures, parameters, verdicts
+from itlm.deep import corruption, images
 from itlm.experiments import labels
-from itlm.figures import (BASELINE, CLEAN, ITLM, ORACLE)
-from itlm.records.tables import results, series
+from itlm.figures import BASELINE, CLEAN, ITLM, ORACLE
+from itlm.records import results, series
 
 figures.style()
-chosen = config.check(globals(), seed=config.whole())
+chosen = parameters.check(globals(), seed=parameters.whole(meaning="seed of the look-alikes that are shown"))
 recorded = results("labels.runs"), results("labels")
 
 
@@ -66,7 +66,7 @@ accuracy, pure = (
 seeds = accuracy.index
 by_alpha = pd.DataFrame({
     "accuracy": accuracy.mean(),
-    "half": [verdicts.evidence(0 * accuracy[a], accuracy[a]).half_width if len(seeds) > 2 else np.nan for a in alphas],
+    "half": [verdicts.interval(accuracy[a]).half_width if len(seeds) > 2 else np.nan for a in alphas],
     "pure": pure.mean(),
 })  # fmt: skip
 levels = {"baseline": (values_of("test_accuracy", 0, **base)[seeds].mean(), BASELINE),
@@ -124,11 +124,11 @@ for name, balanced in way.items():
     cell = {"trimming": name}
     for metric, title in (KEPT | ACCURACY).items():
         found = values_of(metric, balanced=balanced, **rare)
-        cell[title] = verdicts.mean_interval(found)
+        cell[title] = str(verdicts.interval(found))
     cells.append(cell | {"n": len(found)})
 first = {"trimming": "none (the baseline)", "n": len(values_of("accuracy_rare", 0, **rare))}
 for metric, title in ACCURACY.items():
-    first[title] = verdicts.mean_interval(values_of(metric, 0, **rare))
+    first[title] = str(verdicts.interval(values_of(metric, 0, **rare)))
 HTML(pd.DataFrame([*cells, first]).to_html(index=False, border=0, na_rep=""))
 
 # %% [markdown]
@@ -159,7 +159,7 @@ plt.show()
 # are the fair comparison: what differs is which images are wrong, and which class goes to which.
 
 # %% tags=["hide-input"]
-digits = data.load("mnist5k")
+digits = images.load("mnist5k")
 alike = corruption.confusable_labels(digits.train_y, digits.train_x, 0.9, 10)
 random = np.random.default_rng(seed)
 shown = random.choice(np.flatnonzero(alike.is_bad), 16, replace=False)
@@ -180,11 +180,11 @@ for share in (0.8, 0.6):
         gains[noise, share] = found = verdicts.evidence(first, last)
         kinds.append({
             "errors": noise, "clean": f"{100 * share:.0f} %", "n": found.n,
-            "baseline (%)": verdicts.mean_interval(first), "ITLM (%)": verdicts.mean_interval(last),
+            "baseline (%)": str(verdicts.interval(first)), "ITLM (%)": str(verdicts.interval(last)),
             "gain": str(found),
-            "oracle (%)": verdicts.mean_interval(values_of("test_accuracy", method="oracle", **setting)),
-            "right labels among those kept (%)": verdicts.mean_interval(values_of("precision", **setting)),
-            "AUC of the loss (%)": verdicts.mean_interval(values_of("auc", 0, **setting)),
+            "oracle (%)": str(verdicts.interval(values_of("test_accuracy", method="oracle", **setting))),
+            "right labels among those kept (%)": str(verdicts.interval(values_of("precision", **setting))),
+            "AUC of the loss (%)": str(verdicts.interval(values_of("auc", 0, **setting))),
         })  # fmt: skip
 HTML(pd.DataFrame(kinds).to_html(index=False, border=0))
 

@@ -35,12 +35,12 @@
 # %pip install -q "itlm[linear,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-runs: int = 20  # data sets of the page's own run, for each point, 2 to 1000
-outputs: str = "random"  # or "coin", "mixture", "sign_flip", "shifted", "all_scales", "oblivious": their bad outputs
-link: str = "identity"  # their link: "identity", "leaky" or "wavy"
-small: float = 0.01  # their small noise; theta* has length 1; above 0, at most 100
-large: float = 1.0  # their large noise, above 0, at most 100
-d: int = 100  # their features, 2 to 200
+runs: int = 20  # data sets of the page's own run, for each point, in [2, 1000]
+outputs: str = "random"  # bad outputs of the page's own run: "random", "mixture", "sign_flip", "shifted", "all_scales", "coin" or "oblivious"
+link: str = "identity"  # link function of the page's own run (omega): "identity", "leaky" or "wavy"
+small: float = 0.01  # small noise of the page's own run, in units of theta*'s length, in (0, 100]
+large: float = 1.0  # large noise of the page's own run, in units of theta*'s length, in (0, 100]
+d: int = 100  # features of the page's own run, in [2, 200]
 
 # %% tags=["hide-input"]
 import time
@@ -50,23 +50,35 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import n_kept
-from itlm import parameters as config, figures, theory, verdicts
-from itlm.figures import (BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER)
-from itlm.linear import least_trimmed_squares
-from itlm.records.tables import results, series
+from itlm import figures, n_kept, parameters, theory, verdicts
 from itlm.experiments.synthetic import Config, run, task
-from itlm.verdicts import evidence
+from itlm.figures import BAD, BASELINE, CLEAN, ITLM, ORACLE, OTHER
+from itlm.least_squares import least_trimmed_squares
+from itlm.records import results, series
+from itlm.verdicts import interval
 
 figures.style()
-chosen = config.check(
+chosen = parameters.check(
     globals(),
-    runs=config.whole(2, 1000),
-    outputs=config.one_of("random", "mixture", "sign_flip", "shifted", "all_scales", "coin", "oblivious"),
-    link=config.one_of("identity", "leaky", "wavy"),
-    small=config.real(0, 100, above_low=True),
-    large=config.real(0, 100, above_low=True),
-    d=config.whole(2, 200),
+    runs=parameters.whole(2, 1000, meaning="data sets of the page's own run, for each point"),
+    outputs=parameters.one_of(
+        "random",
+        "mixture",
+        "sign_flip",
+        "shifted",
+        "all_scales",
+        "coin",
+        "oblivious",
+        meaning="bad outputs of the page's own run",
+    ),
+    link=parameters.one_of("identity", "leaky", "wavy", meaning="link function of the page's own run (omega)"),
+    small=parameters.real(
+        0, 100, above_low=True, meaning="small noise of the page's own run, in units of theta*'s length"
+    ),
+    large=parameters.real(
+        0, 100, above_low=True, meaning="large noise of the page's own run, in units of theta*'s length"
+    ),
+    d=parameters.whole(2, 200, meaning="features of the page's own run"),
 )
 SIZES = [600, 900, 1300, 2000, 3000, 4500, 6700, 10_000]
 SHARES = [0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
@@ -115,8 +127,8 @@ errors = {}
 for ax, (panel, (title, at, points)) in zip(axes, PANELS.items(), strict=True):
     for key, (name, colour) in METHODS.items():
         errors[panel, key] = np.array([recorded(f"error_{key}", **point) for point in points])  # (points, runs)
-        found = [evidence(np.zeros(len(row)), row) for row in errors[panel, key]]
-        mean, half = (np.array([getattr(f, field) for f in found]) for field in ("after", "half_width"))
+        found = [interval(row) for row in errors[panel, key]]
+        mean, half = (np.array([getattr(f, field) for f in found]) for field in ("mean", "half_width"))
         line = {"ls": "--", "lw": 1} if key == "oracle" else {"lw": 3 if key == "full" else 1.5}
         ax.plot(at, mean, color=colour, label=name, **line)
         ax.fill_between(at, mean - half, mean + half, color=colour, alpha=0.2, lw=0)
@@ -140,9 +152,9 @@ rows = []
 for panel in "ab":
     for key in ("full", "gradient", "oracle"):
         each = [np.polyfit(np.log(SIZES), np.log(run_), 1)[0] for run_ in errors[panel, key].T]
-        slope = evidence(np.zeros(len(each)), each)
+        slope = interval(each)
         rows.append({"panel": f"({panel})", "method": METHODS[key][0], "n": slope.n,
-                     "slope of log error against log n": f"{slope.after:.2f} ± {slope.half_width:.2f}"})  # fmt: skip
+                     "slope of log error against log n": f"{slope.mean:.2f} ± {slope.half_width:.2f}"})  # fmt: skip
 HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 
 # %% [markdown]
@@ -192,8 +204,8 @@ ax.axhline(theory.population_limit(0.55, 0.6, 1.0), color=ORACLE, lw=1, ls=":")
 ax.set(xscale="log", yscale="log", xlabel="samples for each feature, n/d", ylabel="distance from θ*")
 figures.label_ends(ax, gap=0.08)
 plt.show()
-tail = evidence(np.zeros(len(last)), last)
-print(f"Slope over the last tenfold of n: {tail.after:.2f} ± {tail.half_width:.2f}.")
+tail = interval(last)
+print(f"Slope over the last tenfold of n: {tail.mean:.2f} ± {tail.half_width:.2f}.")
 
 # %% [markdown]
 # *Large noise, full updates: the two curves are one when drawn against n/d. They flatten towards the closed form
@@ -276,7 +288,7 @@ plt.show()
 #
 # Methods exist that are proved to be consistent with a share of bad outputs: CRR {cite:p}`bhatia2017`, whose fixed
 # points are those of ITLM, and adaptive hard thresholding {cite:p}`suggala2019` (our short version, see
-# `itlm.methods`). Beside them *reweighted*: after the trimmed fit, one more fit to all samples within a cut of
+# `itlm.rivals.linear`). Beside them *reweighted*: after the trimmed fit, one more fit to all samples within a cut of
 # residuals. The proofs ask for *oblivious* errors, which do not depend on the features. Under the paper's random
 # outputs the error is $r - \phi^\top \theta^\star$, which does.
 
@@ -309,7 +321,7 @@ plt.show()
 #
 # ## How fast
 #
-# ITLM-1 takes least squares fits on sets that hardly change. The solver in `itlm.squares` takes the same steps without
+# ITLM-1 takes least squares fits on sets that hardly change. The solver in `itlm.least_squares` takes the same steps without
 # fitting anew.
 
 # %% tags=["hide-input"]
@@ -336,7 +348,7 @@ HTML(pd.DataFrame(speeds).to_html(index=False, border=0))
 # ## Against the paper
 
 # %% tags=["hide-input", "full-width"]
-claims = verdicts.judge(results("paper/claims"), {"synthetic.runs": tables[0], "synthetic": tables[1]})
+claims = verdicts.scorecard(results("paper/claims"), {"synthetic.runs": tables[0], "synthetic": tables[1]})
 HTML(claims[claims.page == "synthetic"].drop(columns=["page", "paper"]).to_html(index=False, border=0))
 
 # %% [markdown]

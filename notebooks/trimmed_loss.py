@@ -26,12 +26,12 @@
 # %pip install -q "itlm[linear,book] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-alpha: float = 0.75  # fraction kept (alpha in the paper), 0.5 to 0.999
-clean: float = 0.8  # fraction that is clean (alpha* in the paper), in (0, 1]
-sigma: float = 0.5  # standard deviation of the noise; theta* has length 1; above 0, at most 100
-tiny: int = 16  # samples of the data sets that are enumerated, 8 to 20
-sets: int = 100  # how many such data sets, 10 to 1000
-seed: int = 0  # of all data, 0 or more
+alpha: float = 0.75  # fraction kept (alpha in the paper), in [0.5, 0.999]
+clean: float = 0.8  # fraction of clean samples (alpha* in the paper), in (0, 1]
+sigma: float = 0.5  # standard deviation of the noise, in units of theta*'s length, in (0, 100]
+tiny: int = 16  # samples of the data sets that are enumerated, in [8, 20]
+sets: int = 100  # number of enumerated data sets, in [10, 1000]
+seed: int = 0  # seed of all data, at least 0
 
 # %% tags=["hide-input"]
 import math
@@ -41,21 +41,23 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from itlm import n_kept
-from itlm import parameters as config, figures, theory
-from itlm.figures import (BAD, BASELINE, CLEAN, ITLM, OTHER)
-from itlm.linear import least_trimmed_squares, simulate
-from itlm.verdicts import evidence
+from itlm import figures, n_kept, parameters, theory
+from itlm.figures import BAD, BASELINE, CLEAN, ITLM, OTHER
+from itlm.least_squares import least_trimmed_squares
+from itlm.linear import simulate
+from itlm.verdicts import interval
 
 figures.style()
-chosen = config.check(
+chosen = parameters.check(
     globals(),
-    alpha=config.real(0.5, 0.999),
-    clean=config.real(0, 1, above_low=True),
-    sigma=config.real(0, 100, above_low=True),
-    tiny=config.whole(8, 20),
-    sets=config.whole(10, 1000),
-    seed=config.whole(),
+    alpha=parameters.real(0.5, 0.999, meaning="fraction kept (alpha in the paper)"),
+    clean=parameters.real(0, 1, above_low=True, meaning="fraction of clean samples (alpha* in the paper)"),
+    sigma=parameters.real(
+        0, 100, above_low=True, meaning="standard deviation of the noise, in units of theta*'s length"
+    ),
+    tiny=parameters.whole(8, 20, meaning="samples of the data sets that are enumerated"),
+    sets=parameters.whole(10, 1000, meaning="number of enumerated data sets"),
+    seed=parameters.whole(meaning="seed of all data"),
 )
 
 # %% [markdown]
@@ -214,9 +216,9 @@ for kind, table in gaps.items():
             row[i] = ((data.y - data.X @ theta) ** 2).mean() - ((data.y - data.X @ data.theta) ** 2).mean()
 fig, ax = plt.subplots()
 for (kind, table), colour in zip(gaps.items(), (CLEAN, BAD), strict=True):
-    found = [evidence(np.zeros(repeats), row) for row in table]
-    ax.plot(sizes, [f.after for f in found], "o-", color=colour, label=kind)
-    ax.errorbar(sizes, [f.after for f in found], [f.half_width for f in found], fmt="none", color=colour)
+    found = [interval(row) for row in table]
+    ax.plot(sizes, [f.mean for f in found], "o-", color=colour, label=kind)
+    ax.errorbar(sizes, [f.mean for f in found], [f.half_width for f in found], fmt="none", color=colour)
 limit = theory.population_limit(alpha, clean, sigma)
 all_loss = lambda e: clean * (sigma**2 + e**2) + (1 - clean) * (sigma**2 + 1 + (1 - e) ** 2)  # noqa: E731
 ax.axhline(all_loss(limit) - all_loss(0), color=BAD, lw=1, ls=":")
@@ -235,10 +237,10 @@ plt.show()
 # %% tags=["hide-input"]
 rows = []
 for kind, table in gaps.items():
-    first, last = evidence(np.zeros(repeats), np.abs(table[0])), evidence(np.zeros(repeats), np.abs(table[-1]))
-    rows.append({"outputs": kind, f"|difference|, n = {sizes[0]}": f"{first.after:.4f} ± {first.half_width:.4f}",
-                 f"n = {sizes[-1]}": f"{last.after:.5f} ± {last.half_width:.5f}",
-                 "goes to zero": "yes" if last.after < first.after / 20 else "no"})  # fmt: skip
+    first, last = interval(np.abs(table[0])), interval(np.abs(table[-1]))
+    rows.append({"outputs": kind, f"|difference|, n = {sizes[0]}": f"{first.mean:.4f} ± {first.half_width:.4f}",
+                 f"n = {sizes[-1]}": f"{last.mean:.5f} ± {last.half_width:.5f}",
+                 "goes to zero": "yes" if last.mean < first.mean / 20 else "no"})  # fmt: skip
 HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 
 # %% [markdown]
@@ -248,7 +250,7 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 #
 # * Nobody can check identification on real data: it speaks of a truth that is not known. For label noise and GANs
 #   the paper assumes nothing of the kind, and proves nothing.
-# * How many starts are enough grows with the number of features; `itlm.squares` has a way out for linear models,
+# * How many starts are enough grows with the number of features; `itlm.least_squares` has a way out for linear models,
 #   not for deep networks.
 
 # %% tags=["hide-input"]

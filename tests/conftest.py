@@ -32,17 +32,17 @@ def place(tmp_path, monkeypatch):
     import numpy as np
     from runs import use
 
-    from itlm.deep import images as data
-    from itlm.experiments import label_noise as noisy
-    from itlm.records import tables as records
+    from itlm.deep import images
+    from itlm.experiments import label_noise
+    from itlm.records import tables
 
-    full = data.load("mnist5k")
+    full = images.load("mnist5k")
     few = {name: array[: 300 if name.startswith("train") else 100] for name, array in full._asdict().items()}
     np.savez(tmp_path / "few.npz", **few)
-    monkeypatch.setattr(records, "folder", records.folder)
-    monkeypatch.setitem(data._BUILT_IN, "mnist5k", None)
+    monkeypatch.setattr(tables, "folder", tables.folder)
+    monkeypatch.setitem(images._BUILT_IN, "mnist5k", None)
     for folder in ("results", "parts"):
         (tmp_path / folder).mkdir()
     use(tmp_path / "results", tmp_path / "few.npz")
     yield tmp_path
-    noisy._images.cache_clear()
+    label_noise.forget()

@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from itlm.deep import images as data
-from itlm.experiments import labels, label_noise as noisy
-from itlm.records import tables as records
 from itlm import sweep
+from itlm.deep import images
+from itlm.experiments import label_noise, labels
+from itlm.records import record, tables
 
 SMALL = {"n": 120, "epochs": 1, "batch": 20, "rounds": 2, "noise": "random", "clean": 0.8, "balanced": True}
 
 
 def part(folder, name, seed=0, status="", values=(1.0,), experiment="labels", key=None):
-    record = records.begin(experiment, 1, labels.Config(seed=seed).resolved(), "ab" * 32)
-    record.key = key or record.key
-    record.add(0, {f"{name}_{i}": value for i, value in enumerate(values)})
-    return records.save_part(record.finish(status), folder)
+    run = record.begin(experiment, 1, labels.Config(seed=seed).resolved(), "ab" * 32)
+    run.key = key or run.key
+    run.add(0, {f"{name}_{i}": value for i, value in enumerate(values)})
+    return record.save_part(run.finish(status), folder)
 
 
 def texts(folder):
@@ -41,18 +41,18 @@ def runs_of(**fields):
     return [labels.Config(scale="cpu", seed=seed, **fields).resolved() for seed in range(3)]
 
 
-def tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables_in(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The runs and the values that a sweep of labels has recorded."""
     return tuple(pd.read_csv(folder / f"labels{end}.csv", dtype={"key": str}) for end in (".runs", ""))
 
 
 def assert_same_but_for_times(ours: Path, theirs: Path, runs: int) -> None:
     """Two folders of tables tell of the same finished runs, each once."""
-    for found, expected in zip(tables(ours), tables(theirs), strict=True):
+    for found, expected in zip(tables_in(ours), tables_in(theirs), strict=True):
         times = found.columns.intersection(["seconds", "utc"])
         pd.testing.assert_frame_equal(found.drop(columns=times), expected.drop(columns=times))
     assert (ours / "labels.csv").read_bytes() == (theirs / "labels.csv").read_bytes()
-    found = tables(ours)[0]
+    found = tables_in(ours)[0]
     assert len(found) == found.key.nunique() == runs and (found.status == "ok").all()
     assert sorted(path.name for path in ours.iterdir()) == sorted(path.name for path in theirs.iterdir())
 
@@ -60,7 +60,7 @@ def assert_same_but_for_times(ours: Path, theirs: Path, runs: int) -> None:
 def finished(parts: Path) -> dict[str, tuple]:
     """The part files, each as it was written: one that is written again differs."""
     paths = sorted(parts.glob("*.json"))
-    return {records.read_part(p).key: (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in paths}
+    return {record.read_part(p).key: (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in paths}
 
 
 # sweeps of labels; the fixture `place` has their folders
@@ -90,15 +90,15 @@ def begun(monkeypatch, run=None):
 
 def quick(config, **_):
     time.sleep(0.01)
-    record = records.begin("labels", labels.RECIPE, config, labels.digest(config))
-    record.add(0, {"m": 1.0})
-    return record.finish()
+    run = record.begin("labels", labels.RECIPE, config, labels.digest(config))
+    run.add(0, {"m": 1.0})
+    return run.finish()
 
 
-def use(results: Path, images=None) -> None:
+def use(results: Path, file=None) -> None:
     """Record into another folder, and let mnist5k be a few images."""
-    records.folder = lambda: results
-    if images is not None:
-        few = data.Images(**np.load(images))
-        data._BUILT_IN["mnist5k"] = lambda: few
-        noisy._images.cache_clear()
+    tables.folder = lambda: results
+    if file is not None:
+        few = images.Images(**np.load(file))
+        images._BUILT_IN["mnist5k"] = lambda: few
+        label_noise.forget()

@@ -14,7 +14,7 @@ def numbers(**fields):
 
 
 def test_it_begins_at_the_distance_asked_for():
-    data, theta = one_step.begin(Config(distance=0.3, **SMALL))
+    data, theta = one_step.task(Config(distance=0.3, **SMALL))
     assert np.linalg.norm(theta - data.theta) == pytest.approx(0.3)
 
 

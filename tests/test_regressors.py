@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from itlm.experiments.regressors import (METHODS, OUTPUTS, Config, Missing, run, task)
+from itlm.errors import Missing
+from itlm.experiments.regressors import METHODS, OUTPUTS, Config, run, task
 
 SMALL = {"n": 120, "d": 2}
 

@@ -5,8 +5,9 @@ import pytest
 from scipy import integrate, stats
 
 from itlm import theory
-from itlm.linear import (LINKS, OUTPUTS, largest_step, least_trimmed_squares, simulate)
 from itlm.experiments.one_step import aside
+from itlm.least_squares import least_trimmed_squares
+from itlm.linear import LINKS, OUTPUTS, largest_step, simulate
 
 
 def instance(seed, outputs="random", n=200, d=5, clean=0.8, sigma=0.3, distance=0.5, link="identity"):

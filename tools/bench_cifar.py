@@ -1,4 +1,4 @@
-"""Measure the loop of `itlm.cifar` against the same network under a DataLoader with torchvision's transforms."""
+"""Measure the loop of `itlm.experiments.cifar` against a DataLoader with torchvision's transforms, same network."""
 
 from statistics import median
 
@@ -9,17 +9,18 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from itlm.experiments import cifar
-from itlm.deep import images as data
+from itlm.deep import images
+from itlm.deep.inputs import to_tensor
 from itlm.deep.networks import SmallNet, initialised
-from itlm.deep.training import Schedule, fit, to_tensor
+from itlm.deep.training import Schedule, fit
+from itlm.experiments import cifar
 
 N, BATCH, LR, REPEATS = 3000, 100, 0.1, 5
 torch.set_num_threads(1)
 
 preset = cifar.Config(scale="cpu").resolved()
-images = data.load("cifar10")
-pixels, labels = images.train_x[:N], torch.tensor(images.train_y[:N].astype(int))
+cifar10 = images.load("cifar10")
+pixels, labels = cifar10.train_x[:N], torch.tensor(cifar10.train_y[:N].astype(int))
 x = to_tensor(pixels)
 mean, deviation = (pixels / 255).mean((0, 1, 2)), (pixels / 255).std((0, 1, 2))
 

@@ -1,4 +1,4 @@
-"""Measure what the loop of `itlm.gan` costs over a bare one, and what it saves over the usual example's structure."""
+"""Measure what the loop of `itlm.deep.gan` costs over a bare one, and what it saves over the usual example."""
 
 from statistics import median
 
@@ -9,16 +9,18 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from itlm.experiments import gan
+from itlm.deep import gan as dcgan
 from itlm.deep import networks
+from itlm.deep.inputs import from_tanh
+from itlm.experiments import gan
 
 REPEATS = 5
 torch.set_num_threads(1)
 
 config = gan.Config(n=1280, width=32, epochs=1, normalisation="none", score_at=1.0).resolved()
 given = gan.task(config)
-pixels = networks.from_tanh(given.x)
-steps = config.schedule().n_steps(config.n)
+pixels = from_tanh(given.x)
+steps = config.recipe().schedule().n_steps(config.n)
 # Cut and shuffled beforehand: nothing is left but the networks and the steps.
 order = torch.randperm(config.n, generator=torch.Generator().manual_seed(0))
 cut = [given.x[i].contiguous(memory_format=torch.channels_last) for i in order.split(config.batch)]
@@ -40,7 +42,7 @@ def usual(batches) -> None:
     """Train a DC-GAN as a tutorial would: binary cross-entropy, two optimisers, three backward passes."""
     theta = networks.initialised(lambda: networks.GAN(28, 1, config.width, "none"), 0)
     G, D, criterion = theta.generator, theta.discriminator, nn.BCEWithLogitsLoss()
-    adam_d, adam_g = (torch.optim.Adam(net.parameters(), gan.LEARNING_RATE, gan.BETAS) for net in (D, G))
+    adam_d, adam_g = (torch.optim.Adam(net.parameters(), dcgan.LEARNING_RATE, dcgan.BETAS) for net in (D, G))
     for real in batches:
         ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
         adam_d.zero_grad()
@@ -54,11 +56,11 @@ def usual(batches) -> None:
 
 
 def bare(batches) -> None:
-    """Take the steps of `itlm.gan.fit` on batches as they come, and nothing else."""
+    """Take the steps of `itlm.deep.gan.fit` on batches as they come, and nothing else."""
     theta = networks.initialised(lambda: networks.GAN(28, 1, config.width, "none"), 0)
     theta = theta.to(memory_format=torch.channels_last)
-    G, D, loss = theta.generator, theta.discriminator, gan.LOSSES["dcgan"]
-    adam_d, adam_g = (torch.optim.Adam(net.parameters(), gan.LEARNING_RATE, gan.BETAS) for net in (D, G))
+    G, D, loss = theta.generator, theta.discriminator, dcgan.LOSSES["dcgan"]
+    adam_d, adam_g = (torch.optim.Adam(net.parameters(), dcgan.LEARNING_RATE, dcgan.BETAS) for net in (D, G))
     for real in batches:
         fake = G(torch.randn(len(real), networks.LATENT))
         adam_d.zero_grad()

@@ -15,7 +15,8 @@ import numpy as np
 from threadpoolctl import threadpool_info
 from timing import in_turn, ratio
 
-from itlm.linear import least_trimmed_squares, simulate
+from itlm.least_squares import least_trimmed_squares
+from itlm.linear import simulate
 
 ALPHA_STAR, ALPHA, SIGMA, REPEATS = 0.7, 0.65, 0.1, 7
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from timing import in_turn
 
-from itlm import n_kept
-from itlm import sweep
+from itlm import n_kept, sweep
 from itlm.experiments import synthetic
-from itlm.linear import full_update, least_trimmed_squares
+from itlm.least_squares import least_trimmed_squares
+from itlm.linear import full_update
 
 GRID = Path(__file__).resolve().parents[1] / "sweeps" / "synthetic.yaml"
 

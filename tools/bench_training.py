@@ -1,4 +1,4 @@
-"""Measure what `itlm.training` costs over a bare loop, and what it saves over a DataLoader."""
+"""Measure what `itlm.deep.training` costs over a bare loop, and what it saves over a DataLoader."""
 
 from statistics import median
 
@@ -10,17 +10,18 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from itlm import trim
-from itlm.deep import images as data
+from itlm.deep import images
+from itlm.deep.inputs import to_tensor
 from itlm.deep.networks import LeNet, initialised
-from itlm.deep.training import (Schedule, fit, sample_losses, to_tensor)
+from itlm.deep.training import Schedule, fit, sample_losses
 
 EPOCHS, BATCH, LR, ALPHA, REPEATS = 2, 100, 0.1, 0.55, 7
 torch.set_num_threads(1)
 
-images = data.load("mnist5k")
-x, y = to_tensor(images.train_x), torch.tensor(images.train_y.astype(int))
+digits = images.load("mnist5k")
+x, y = to_tensor(digits.train_x), torch.tensor(digits.train_y.astype(int))
 n = len(x)
-part = images.train_x / 255
+part = digits.train_x / 255
 mean, deviation = part.mean(), part.std()
 # Cut, laid out and shuffled beforehand: nothing is left but the network and the step.
 order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
@@ -36,7 +37,7 @@ class Digits(Dataset):
         return n
 
     def __getitem__(self, i):
-        return self.transform(Image.fromarray(images.train_x[i])), int(images.train_y[i])
+        return self.transform(Image.fromarray(digits.train_x[i])), int(digits.train_y[i])
 
 
 def loop(batches) -> None:
@@ -58,7 +59,7 @@ def forward() -> torch.Tensor:
 
 
 schedule = Schedule(epochs=EPOCHS, batch=BATCH, lr=LR)
-fitted = fit(LeNet, x, y, None, schedule, seed=0)
+fitted = fit(LeNet, x, y, None, schedule, seed=0).network
 losses = sample_losses(fitted, x, y)
 calls = {
     "fit": lambda: fit(LeNet, x, y, None, schedule, seed=0),

@@ -1,6 +1,6 @@
 """Simulate how far residuals on clean Gaussian data shrink, fit the constants of the scale, check the scale.
 
-    python tools/calibrate_scale.py fit      the constants in itlm/_scale.py (20 minutes)
+    python tools/calibrate_scale.py fit      the constants in itlm/least_squares/scale.py (20 minutes)
     python tools/calibrate_scale.py check    mean of scale_ / sigma (10 minutes)
 
 Each fit is divided by what the true coefficients give on the same noise, whose expectation is known well: a few
@@ -13,10 +13,9 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from itlm import n_kept
-from itlm.least_squares import scale as _scale
-from itlm.least_squares.scale import CUT
 from itlm.estimators import TrimmedRegressor
-from itlm.linear import least_trimmed_squares
+from itlm.least_squares import least_trimmed_squares, scale
+from itlm.least_squares.scale import CUT
 
 CONSTANTS = ("SMALL_P", "CURVE", "FINAL_FIT", "FINAL_TRIM")
 
@@ -72,15 +71,15 @@ def fit() -> None:
 
     def misfits(values):
         for name, value in zip(CONSTANTS, values, strict=True):
-            setattr(_scale, name, value)
+            setattr(scale, name, value)
         formulas = [
             [function(n_kept(n, alpha), n, p) for n, p, alpha in cells]
-            for function in (_scale.raw_shrinkage, _scale.final_shrinkage)
+            for function in (scale.raw_shrinkage, scale.final_shrinkage)
         ]
         return np.log(np.array(formulas) / mean)
 
     weights = 1 / np.hypot(error, 0.005)
-    best = least_squares(lambda values: (weights * misfits(values)).ravel(), [getattr(_scale, c) for c in CONSTANTS])
+    best = least_squares(lambda values: (weights * misfits(values)).ravel(), [getattr(scale, c) for c in CONSTANTS])
     print(*(f"{name} {value:.3g}" for name, value in zip(CONSTANTS, best.x, strict=True)))
     large = np.array([n >= 10 * p for n, p, _ in cells])
     for name, off in zip(("raw", "final"), misfits(best.x)[:, large], strict=True):

@@ -19,15 +19,17 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 
+import grimp
 import jupytext
 import nbformat
 import pandas as pd
 import papermill
 from jupytext.combine import combine_inputs_with_outputs
 
-from itlm.records.tables import imported
+from itlm import files
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -46,18 +48,33 @@ def fingerprint(source: Path) -> dict[str, str]:
     cells = [c for c in notebook.cells if c.cell_type == "code" and "skip-execution" not in c.metadata.get("tags", [])]
     code = ast.parse("\n".join(c.source for c in cells))
     marks = {source.relative_to(ROOT).as_posix(): digest("\n".join(written(ast.parse(c.source)) for c in cells))}
-    pending, seen = [code], set()
-    while pending:
-        tree = pending.pop()
-        for module in modules_of(tree) - seen:
-            seen.add(module)
-            text = (ROOT / "itlm" / f"{module}.py").read_text()
-            pending.append(ast.parse(text))
-            marks[f"itlm/{module}.py"] = digest(written(without_docstrings(ast.parse(text))))
-        for pattern in results_read(tree):
-            for table in sorted((ROOT / "results").glob(pattern)):
-                marks[table.relative_to(ROOT).as_posix()] = digest(table.read_bytes())
+    trees = [code]
+    for module in needed(modules_of(code)):
+        path = ROOT / module.replace(".", "/")
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        trees.append(ast.parse(path.read_text()))
+        marks[path.relative_to(ROOT).as_posix()] = digest(written(without_docstrings(ast.parse(path.read_text()))))
+    for pattern in set().union(*map(results_read, trees)):
+        for table in (ROOT / "results").glob(pattern):
+            marks[table.relative_to(ROOT).as_posix()] = digest(table.read_bytes())
     return dict(sorted(marks.items()))
+
+
+@cache
+def imports() -> grimp.ImportGraph:
+    """Return who imports whom within itlm."""
+    return grimp.build_graph("itlm", cache_dir=None)
+
+
+def needed(modules: set[str]) -> set[str]:
+    """Return modules, all that they import, and the packages around them, as dotted names."""
+    found, pending = set(), set(modules)
+    while pending:
+        module = pending.pop()
+        found.add(module)
+        around = {module.rpartition(".")[0]} if "." in module else set()
+        pending |= (imports().find_modules_directly_imported_by(module) | around) - found
+    return found
 
 
 def digest(content: str | bytes) -> str:
@@ -80,9 +97,17 @@ def written(node) -> str:
 
 
 def modules_of(tree: ast.AST) -> set[str]:
-    """The modules of itlm that a piece of code names; ``judge(...)`` finds the experiments in the list of claims."""
-    judged = set(pd.read_csv(ROOT / "results/paper/claims.csv").experiment) if "judge" in called(tree) else set()
-    return imported(tree, ROOT / "itlm") | judged
+    """Return the modules of itlm that a notebook names; ``scorecard(...)`` finds experiments in the list of claims."""
+    named = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            named |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+    if "scorecard" in called(tree):
+        judged = pd.read_csv(ROOT / "results/paper/claims.csv").experiment
+        named |= {f"itlm.experiments.{experiment}" for experiment in judged}
+    return named & imports().modules
 
 
 def results_read(tree: ast.AST) -> set[str]:
@@ -189,10 +214,8 @@ def clean(notebook: nbformat.NotebookNode) -> None:
 
 
 def save(notebook: nbformat.NotebookNode, target: Path) -> None:
-    """Write atomically."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    nbformat.write(notebook, partial)
-    os.replace(partial, target)
+    """Write a notebook atomically."""
+    files.write(target, f"{nbformat.writes(notebook)}\n".encode(), alone=True)
 
 
 def main() -> int:

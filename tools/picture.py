@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from itlm import iterate
-from itlm.figures import (BAD, BASELINE, CLEAN, ITLM, style)
+from itlm.figures import BAD, BASELINE, CLEAN, ITLM, style
 
 style()
 random = np.random.default_rng(0)

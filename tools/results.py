@@ -4,7 +4,6 @@ python tools/results.py        prints what is wrong, file and line; fails if any
 """
 
 import ast
-import importlib
 import re
 import sys
 from pathlib import Path
@@ -12,8 +11,9 @@ from pathlib import Path
 import jupytext
 import pandas as pd
 
-from itlm.records import tables as records
-from itlm import sweep
+from itlm import records, sweep
+from itlm.errors import Damaged, GridError
+from itlm.experiments.protocol import load
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,9 +32,9 @@ def check_table(name: str) -> list[str]:
             return complaints
         grids = [sweep.load(path) for path in sorted((ROOT / "sweeps").glob("*.yaml"))]
         planned = {c for grid in grids if grid["experiment"] == name for c in sweep.configurations(grid)}
-    except (records.Damaged, sweep.GridError) as error:
+    except (Damaged, GridError) as error:
         return [str(error)]
-    experiment = importlib.import_module(f"itlm.{name}")
+    experiment = load(name)
     runs = pd.read_csv(records.folder() / f"{name}.runs.csv", dtype=str, keep_default_na=False)
     for line, row in enumerate(runs.to_dict("records"), 2):
         if sweep.configuration(experiment, row) not in planned:

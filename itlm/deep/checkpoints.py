@@ -30,7 +30,7 @@ def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, chec
         The experiment's rounds, both arguments by name.
     make_network : callable, () -> torch.nn.Module
         Makes a network of theta's shape, to put saved weights into.
-    record : itlm.records.Record
+    record : itlm.records.record.Record
         What the run has found so far; saved and put back with the weights.
     checkpoint : path, optional
         The file; its folder is made if there is none, the file removed at the end. One of another run is refused.
@@ -42,7 +42,7 @@ def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, chec
 
     Raises
     ------
-    itlm.records.Refused
+    itlm.errors.Refused
         If the checkpoint is of another run.
     """
     path, done, start = None if checkpoint is None else Path(checkpoint), -1, {}

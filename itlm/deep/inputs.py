@@ -46,7 +46,7 @@ def to_tanh(images) -> torch.Tensor:
     """
     x = torch.tensor(images).float().div_(127.5).sub_(1)
     x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)
-    return x.contiguous(memory_format=torch.channels_last)  # the faster layout, as in `itlm.training.fit`
+    return x.contiguous(memory_format=torch.channels_last)  # the faster layout, as in `itlm.deep.training.fit`
 
 
 def from_tanh(x):

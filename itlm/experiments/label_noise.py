@@ -45,11 +45,11 @@ def draw(
     Parameters
     ----------
     dataset : str
-        A labelled image set of `itlm.data.load`.
+        A labelled image set of `itlm.deep.images.load`.
     n : int
         Training images.
     noise : {"systematic", "random", "confusable"}
-        The kind of label errors, see `itlm.corruption`.
+        The kind of label errors, see `itlm.deep.corruption`.
     clean : float in [0, 1]
         Fraction of right labels (alpha* in the paper).
     seed : int

@@ -1,7 +1,7 @@
 """What others do about wrong labels, in short: the nearest relatives of ITLM for classifiers.
 
 Each takes what a fit takes, and the fraction to keep where it asks for one, and returns the network and the samples it
-trusts. All go through `itlm.training.fit`: a method that chooses within a batch is a loss with a memory.
+trusts. All go through `itlm.deep.training.fit`: a method that chooses within a batch is a loss with a memory.
 
 Source: self-paced learning as Kumar, Packer & Koller 2010, with the threshold of Jiang et al. 2018 (MentorNet PD);
 Co-teaching, Han et al. 2018; generalized cross entropy, Zhang & Sabuncu 2018; confident learning, Northcutt, Jiang &
@@ -129,7 +129,7 @@ def generalized(make_network: Callable, x, y, alpha: float, schedule, seed: int,
     Parameters
     ----------
     make_network, x, y, schedule, seed, note
-        As for `itlm.training.fit`.
+        As for `itlm.deep.training.fit`.
     alpha : float
         Not used.
 
@@ -177,7 +177,7 @@ def confident(make_network: Callable, x, y, alpha: float, schedule, seed: int, n
 
     Raises
     ------
-    itlm.records.Missing
+    itlm.errors.Missing
         If cleanlab is not installed.
     """
     try:

@@ -1,6 +1,6 @@
 """What others do about bad outputs in linear models: short versions of their methods, with their sources.
 
-Some of them end where trimming ends. The baselines that a library has, such as Huber's, are in `itlm.regressors`.
+Some of them end where trimming ends. The baselines that a library has, such as Huber's, are in `itlm.experiments.regressors`.
 """
 
 import numpy as np

