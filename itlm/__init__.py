@@ -3,7 +3,7 @@
     trim(losses, alpha) -> mask                       keep the floor(alpha n) smallest losses
     iterate(losses, update, theta, alpha, rounds)     alternate between trimming and refitting
 
-Importing this package costs NumPy alone; modules that need more load on first use.
+Importing this package loads only NumPy; modules that need more load on first use.
 """
 
 from .trimming import Round, iterate, n_kept, trim

@@ -1,4 +1,4 @@
-"""The named errors of this project, in one place: no module imports another only for its exception."""
+"""The named errors of this project. They have their own module, so that any module can raise and catch them."""
 
 __all__ = ["Collapsed", "Damaged", "DataError", "Diverged", "GridError", "MachineFault", "Missing", "Refused"]
 
@@ -8,7 +8,7 @@ class Collapsed(RuntimeError):
 
 
 class Damaged(ValueError):
-    """A recorded file is not as it was written; the message names the file, the line and the remedy."""
+    """A recorded file is damaged; the message names the file, the line and the remedy."""
 
 
 class DataError(RuntimeError):
@@ -24,7 +24,7 @@ class GridError(ValueError):
 
 
 class MachineFault(RuntimeError):
-    """The machine failed, not the run: for example, a GPU ran out of memory."""
+    """The machine failed, not the run; for example, a GPU ran out of memory."""
 
 
 class Missing(RuntimeError):

@@ -1,7 +1,6 @@
-"""How the book draws: one palette, one style, and a figure that a reader steps through.
+"""The book's figures: one palette, one style, and a figure that a reader steps through.
 
-Colours are those of Okabe & Ito, safe for colour-blind readers. The same thing has the same colour
-on every page.
+The colours are those of Okabe & Ito, safe for colour-blind readers. Each colour has one meaning on every page.
 """
 
 import base64
@@ -16,73 +15,48 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 __all__ = [
-    "style",
-    "label_ends",
-    "band",
-    "log_ticks",
-    "image_grid",
-    "mosaics",
-    "stepper",
-    "CLEAN",
-    "BAD",
-    "ITLM",
-    "BASELINE",
-    "ORACLE",
-    "OTHER",
-]
+    "style", "label_ends", "band", "log_ticks", "image_grid", "mosaics", "stepper", "CLEAN", "BAD", "ITLM", "BASELINE",
+    "ORACLE", "OTHER",
+]  # fmt: skip
 
 CLEAN = "#0072B2"  # blue: clean samples
-BAD = "#D55E00"  # vermilion: bad samples
-ITLM = "#009E73"  # green: what the method finds
-BASELINE = "#7F7F7F"  # grey: training on everything
-ORACLE = "#000000"  # thin dashed line: training on the clean samples alone
+BAD = "#D55E00"  # vermilion: corrupted samples
+ITLM = "#009E73"  # green: ITLM
+BASELINE = "#7F7F7F"  # grey: training on all samples
+ORACLE = "#000000"  # thin dashed line: training on the clean samples only
 OTHER = ("#CC79A7", "#E69F00", "#56B4E9", "#F0E442")  # further methods, in this order
 
 
 def style() -> None:
-    """Draw every following figure in the book's style: readable on a phone, opaque in dark mode.
+    """Draw all further figures in the book's style: readable on a phone, opaque in dark mode.
 
-    In a notebook figures are drawn as SVG: sharp at every size, and the same bytes at every run.
+    Notebooks get SVG figures, which are sharp at every size and have the same bytes at every run.
     """
     if "IPython" in sys.modules:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats("svg", metadata={"Date": None})
-    mpl.rcParams.update(
-        {
-            "figure.figsize": (6.0, 3.8),
-            "savefig.dpi": 130,
-            "svg.hashsalt": "itlm",
-            "svg.fonttype": "none",  # letters as letters: a fifth of the bytes, and searchable
-            "figure.facecolor": "white",
-            "savefig.facecolor": "white",
-            "font.size": 12,
-            "axes.titlesize": 12,
-            "axes.titlelocation": "left",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.color": "#E6E6E6",
-            "axes.axisbelow": True,
-            "legend.frameon": False,
-            "figure.constrained_layout.use": True,
-            "axes.prop_cycle": mpl.cycler(color=[ITLM, CLEAN, BAD, *OTHER]),
-        }
-    )
+    mpl.rcParams.update({
+        "figure.figsize": (6.0, 3.8), "savefig.dpi": 130, "svg.hashsalt": "itlm",
+        "svg.fonttype": "none",  # text, not paths: searchable, a fifth of the bytes
+        "figure.facecolor": "white", "savefig.facecolor": "white", "font.size": 12, "axes.titlesize": 12,
+        "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+        "grid.color": "#E6E6E6", "axes.axisbelow": True, "legend.frameon": False,
+        "figure.constrained_layout.use": True, "axes.prop_cycle": mpl.cycler(color=[ITLM, CLEAN, BAD, *OTHER]),
+    })  # fmt: skip
 
 
 def label_ends(ax, *, gap: float = 0.06) -> None:
-    """Write each labelled line's label where the line ends, in its colour, without overlaps.
+    """Write each line's label at the end of the line, in the line's colour, without overlaps.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
-        Lines whose label begins with an underscore are left alone.
+        Lines whose label begins with an underscore get none. Labels of lines that end outside are at the border.
     gap : float
-        Smallest distance between two labels, as a fraction of the axes' height. Where a line ends outside, its label
-        stands at the border.
+        Smallest distance between two labels, as a fraction of the axes' height.
     """
-    ax.get_xlim(), ax.get_ylim()  # asking makes the axes settle their limits, which the transform needs
+    ax.get_xlim(), ax.get_ylim()  # these calls fix the limits, which the transform needs
     to_axes = ax.transData + ax.transAxes.inverted()
     ends = []
     for line in ax.get_lines():
@@ -95,34 +69,28 @@ def label_ends(ax, *, gap: float = 0.06) -> None:
             ends.append([to_axes.transform((x, y))[1], y, x, line])
     ends.sort(key=lambda end: end[0])
     places, top = [], 1.0
-    for height, *_ in ends:  # upwards where labels would touch; not out of the axes
+    for height, *_ in ends:  # move labels up until they do not touch, but keep them inside the axes
         places.append(max(min(max(height, 0.0), 1.0), places[-1] + gap if places else 0.0))
     for i in reversed(range(len(places))):
         places[i] = min(places[i], top)
         top = places[i] - gap
     for (_, y, x, line), place in zip(ends, places, strict=True):
         ax.annotate(
-            line.get_label(),
-            xy=(x, y),
-            xytext=(1.02, place),
-            textcoords="axes fraction",
-            color=line.get_color(),
-            va="center",
-            annotation_clip=False,
-        )
+            line.get_label(), xy=(x, y), xytext=(1.02, place), textcoords="axes fraction", color=line.get_color(),
+            va="center", annotation_clip=False,
+        )  # fmt: skip
 
 
 def band(ax, table, **line) -> None:
-    """Draw a mean over seeds as a line, and from the smallest to the largest seed as a band.
+    """Draw the mean over seeds as a line, and the range from the smallest to the largest value as a band.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
     table : pandas.DataFrame
-        A row for each point of the horizontal axis, a column for each seed, as from `itlm.records.by_round`. Where it
-        is empty, nothing is drawn.
+        A row for each point of the horizontal axis, a column for each seed, as from `itlm.records.by_round`. An empty
+        table draws nothing.
     line
-        For ``ax.plot``: ``color`` and ``label``, above all.
+        Arguments of ``ax.plot``; ``color`` is required.
     """
     if table.empty:
         return
@@ -131,35 +99,23 @@ def band(ax, table, **line) -> None:
 
 
 def log_ticks(axis) -> None:
-    """Write plain numbers, 1, 2 and 5 of each decade, on a logarithmic axis that spans few decades.
-
-    Parameters
-    ----------
-    axis : matplotlib.axis.Axis
-        Such as ``ax.yaxis``.
-    """
+    """Label 1, 2 and 5 of each decade on a logarithmic axis such as ``ax.yaxis``, as plain numbers."""
     axis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_formatter(mpl.ticker.NullFormatter())
 
 
 def image_grid(images, captions=None, *, columns: int = 8, width: float = 6.0):
-    """Draw images in rows, each with a short caption.
+    """Draw images in rows, each with a short caption, and return the figure.
 
     Parameters
     ----------
     images : array, shape (n, height, width) or (n, height, width, 3)
-        Grey images in any range, or colour in 0..255 (uint8) or [0, 1].
+        Grey images in any range, or colour images in 0..255 (uint8) or [0, 1].
     captions : sequence of str, optional
-        One for each image.
-    columns : int
-        Images a row.
-    width : float
-        Of the figure, in inches.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+        One caption for each image.
+    columns, width : int, float
+        Images in a row, and width of the figure in inches.
     """
     rows = -(-len(images) // columns)
     tall = 1.25 if captions is not None else 1.0
@@ -167,25 +123,19 @@ def image_grid(images, captions=None, *, columns: int = 8, width: float = 6.0):
     for ax in axes.flat:
         ax.axis("off")
     for i, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
-        ax.imshow(image, cmap="gray", interpolation="none")  # the pixels as they are
+        ax.imshow(image, cmap="gray", interpolation="none")  # show the pixels unsmoothed
         if captions is not None:
             ax.set_title(captions[i], fontsize=10, loc="center", pad=2)
     return fig
 
 
 def mosaics(groups: dict, *, columns: int = 8):
-    """Show groups of images, each as one mosaic: side by side where there is room, else one below the other.
+    """Return HTML that shows each group of images as a mosaic, side by side if the page is wide enough.
 
     Parameters
     ----------
     groups : dict of array, shape (n, height, width) or (n, height, width, 3), uint8
-        Images by title; n a multiple of ``columns``.
-    columns : int
-        Images a row.
-
-    Returns
-    -------
-    IPython.display.HTML
+        Images by title; n must be a multiple of ``columns``, the number of images in a row.
     """
     from IPython.display import HTML
     from PIL import Image
@@ -206,21 +156,17 @@ def mosaics(groups: dict, *, columns: int = 8):
 
 
 def stepper(figures: Iterable, captions: Iterable[str]):
-    """Show figures one at a time, with buttons and a slider to step through them.
+    """Return HTML that shows figures one at a time, with buttons and a slider to step through them.
 
-    All in one piece of HTML, so that it works in Jupyter, on Colab, on a phone and in a page read
-    without a network. Without JavaScript the last figure is shown.
+    The HTML needs no other file, so that the figure works in Jupyter, on Colab, on a phone and without a network.
+    Without JavaScript only the last figure is shown.
 
     Parameters
     ----------
     figures : iterable of matplotlib.figure.Figure
-        Drawn one after another and closed.
+        Figures, which are drawn one after another and closed.
     captions : iterable of str
-        One line for each, plain text.
-
-    Returns
-    -------
-    IPython.display.HTML
+        One line of plain text for each figure.
     """
     from IPython.display import HTML
 
@@ -230,7 +176,7 @@ def stepper(figures: Iterable, captions: Iterable[str]):
         figure.savefig(buffer, format="webp", pil_kwargs={"quality": 70, "method": 6})
         plt.close(figure)
         frames.append((base64.b64encode(buffer.getvalue()).decode(), html.escape(caption)))
-    # A name of its own, the same at every run, so that re-running an unchanged notebook leaves no diff.
+    # The name is unique but the same at every run, so that re-running an unchanged notebook changes nothing.
     name = "stepper-" + uuid.uuid5(uuid.NAMESPACE_OID, "".join(data for data, _ in frames)).hex[:8]
     last = len(frames) - 1
     pictures = "\n".join(

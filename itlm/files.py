@@ -1,6 +1,6 @@
-"""Files that survive a killed process: atomic writes and locks.
+"""Atomic writes and file locks, which stay valid if the process is killed.
 
-write(path, content)                    the whole file, or the old one
+write(path, content)                    after a crash, the file is the old or the new one
 with locked(path, wait=False) as mine:  the kernel releases the lock however the process ends
 """
 
@@ -23,8 +23,7 @@ def write(path: Path, *chunks, alone: bool = False) -> None:
     *chunks : bytes-like
         The content, written one after another.
     alone : bool
-        Whether no other process writes this file now, for example because a lock is held. Then what killed
-        processes left of it is removed.
+        True if no other process writes the file, as under a lock: partial files of killed processes are removed.
 
     Raises
     ------
@@ -42,14 +41,13 @@ def write(path: Path, *chunks, alone: bool = False) -> None:
             os.fsync(file.fileno())  # a full disk may be reported only here
         os.replace(partial, path)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # error names the temporary file, or no file
     finally:
         partial.unlink(missing_ok=True)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it exists, and what killed processes left of it."""
+    """Remove a file, if it exists, and the partial files that killed processes wrote for it."""
     path.unlink(missing_ok=True)
     _remove_partial(path)
 
@@ -61,14 +59,14 @@ def _remove_partial(path: Path) -> None:
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a file lock against other processes; yields whether the lock was free.
+    """Hold a file lock against other processes; yield whether the lock was free.
 
     Parameters
     ----------
     path : path
         The lock file; created if missing.
     wait : bool
-        Wait until the lock is free. Otherwise yield False at once if another process holds it.
+        Wait until the lock is free. If False, yield False at once if another process holds the lock.
 
     Raises
     ------

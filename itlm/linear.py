@@ -1,7 +1,7 @@
-"""The paper's linear and generalised linear models: simulated data, gradient steps and full updates.
+"""Simulate the paper's linear and generalised linear models; take gradient steps and full updates in them.
 
-Source: Shen & Sanghavi, ICML 2019, model (1) and (2), Lemma 6 and Section 6.1. Laws that the paper does not
-state are ours, and said in `simulate`. The solver is `itlm.least_squares`.
+Source: Shen & Sanghavi, ICML 2019, models (1) and (2), Lemma 6 and Section 6.1. The paper leaves some laws open;
+`simulate` states ours. The solver is `itlm.least_squares`.
 """
 
 from collections.abc import Callable
@@ -9,22 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .parameters import whole
+from .parameters import one_of, real, whole
 from .trimming import n_kept
 
-__all__ = [
-    "LINKS",
-    "OUTPUTS",
-    "Link",
-    "Simulation",
-    "full_update",
-    "gradient_step",
-    "largest_step",
-    "simulate",
-]
-
-
-# Simulated data
+__all__ = ["LINKS", "OUTPUTS", "Link", "Simulation", "full_update", "gradient_step", "largest_step", "simulate"]
 
 
 class Link(NamedTuple):
@@ -37,7 +25,7 @@ class Link(NamedTuple):
 
 
 class _Links(dict):
-    """Links by name; asked for another, it says which there are."""
+    """Links by name; an unknown name raises an error that lists the links."""
 
     def __missing__(self, name):
         raise ValueError(f"link must be one of {', '.join(self)}, got {name!r}")
@@ -57,16 +45,14 @@ class Simulation(NamedTuple):
 
     Attributes
     ----------
-    X : array, shape (n, d)
-        Features.
-    y : array, shape (n,)
-        Outputs.
+    X, y : arrays, shapes (n, d) and (n,)
+        Features and outputs.
     theta : array, shape (d,)
         The parameter of the clean samples (theta*).
     is_bad : array of bool, shape (n,)
-        The truth.
+        True for the bad samples.
     components : array, shape (k, d)
-        Every component's parameter, ``theta`` first; one row unless the outputs are a mixture.
+        The parameters of all components, ``theta`` first; one row unless the outputs are a mixture.
     """
 
     X: np.ndarray
@@ -88,46 +74,42 @@ def simulate(
     components: int = 2,
     spread: float = 1.0,
 ) -> Simulation:
-    """Draw data from the paper's model (1): some outputs are bad, the features never are, but for leverage.
+    """Draw a `Simulation` of the paper's model (1): some outputs are bad; only ``"leverage"`` has bad features.
 
-    Features are N(0, I), theta* is uniform on the unit sphere, floor(alpha_star n) samples, at random places,
-    are clean: ``y = omega(x' theta*) + e`` with e from N(0, sigma^2). The other outputs are r + e, where r is
+    Features are N(0, I) and theta* is uniform on the unit sphere. At random places, floor(alpha_star n) samples are
+    clean: ``y = omega(x' theta*) + e``, with e from N(0, sigma^2). The other outputs are r + e. The laws of r are
 
     * ``"random"``: N(0, spread^2), independent of the features;
-    * ``"mixture"``: ``omega(x' theta_j)``, the bad samples dealt evenly to the further components, whose
-      parameters are uniform on the unit sphere too: model (2);
+    * ``"mixture"``: ``omega(x' theta_j)``, model (2). The bad samples are divided evenly among the components after the
+      first, whose parameters are uniform on the unit sphere too;
     * ``"sign_flip"``: ``omega(-x' theta*)``;
     * ``"shifted"``: ``omega(x' theta*) + 5``, a parallel plane;
-    * ``"all_scales"``: ``omega(x' theta*) + s sign(x' v)``, log10 s uniform in [-4, 1], v a unit vector: bad
-      at every distance from the truth, and always in the same direction;
-    * ``"leverage"``: ``-10``, at features moved to ``10 v + x / 10``: few samples with a long lever;
-    * ``"oblivious"``: ``omega(x' theta*) + s`` with s from N(0, 9 spread^2), independent of the features: it is the
-      *error* that does not depend on them, as in model (1) the output does not;
-    * ``"coin"``: plus or minus ``spread``, with equal chance: random outputs of another law.
+    * ``"all_scales"``: ``omega(x' theta*) + s sign(x' v)``, log10 s uniform in [-4, 1] and v a unit vector. The errors
+      have every size and always the same direction;
+    * ``"leverage"``: ``-10``, with the features moved to ``10 v + x / 10``: high-leverage outliers;
+    * ``"oblivious"``: ``omega(x' theta*) + s``, s from N(0, 9 spread^2). The *error* is independent of the features; in
+      model (1), the output is;
+    * ``"coin"``: ``spread`` or ``-spread`` with equal chance, independent of the features.
 
     Parameters
     ----------
-    n, d : int
-        Samples and features, at least 1.
+    n, d : int, at least 1
+        Numbers of samples and features.
     alpha_star : float in (0, 1]
-        Fraction that is clean (alpha* in the paper).
+        Fraction of clean samples (alpha* in the paper).
     sigma : float, 0 or more
         Standard deviation of the noise e.
     outputs : {"random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious", "coin"}
-        The law of bad outputs. sign_flip, shifted, all_scales and oblivious are among the paper's "arbitrary" ones;
-        leverage, which moves features, is outside its model.
+        Law of the bad outputs. sign_flip, shifted, all_scales and oblivious are among the paper's "arbitrary" outputs.
+        leverage moves features, so it is outside the paper's model.
     link : {"identity", "leaky", "wavy"}
         omega: u; max(u, u/2); u + sin(u)/2.
     seed : int
-        Of everything drawn.
-    components : int, default 2
-        For a mixture, its components, at least 2.
+        Seeds every draw.
+    components : int, at least 2
+        Number of components of a mixture.
     spread : float, 0 or more
-        For random, coin and oblivious outputs, their spread in units of theta*'s length.
-
-    Returns
-    -------
-    Simulation
+        Spread of random, coin and oblivious outputs, in units of theta*'s length.
 
     Raises
     ------
@@ -135,13 +117,11 @@ def simulate(
         If a parameter is out of its range, or no sample would be clean.
     """
     omega = LINKS[link].value
-    if outputs not in OUTPUTS:
-        raise ValueError(f"outputs must be one of {', '.join(OUTPUTS)}, got {outputs!r}")
+    one_of(*OUTPUTS).check("outputs", outputs)
     for name, value, least in (("n", n, 1), ("d", d, 1), ("components", components, 2)):
         whole(least).check(name, value)
     for name, value in (("sigma", sigma), ("spread", spread)):
-        if not value >= 0:
-            raise ValueError(f"{name} must be 0 or more, got {value}")
+        real(0).check(name, value)
     try:
         n_clean = n_kept(n, alpha_star)
     except ValueError:
@@ -182,31 +162,23 @@ def simulate(
     return Simulation(X, y, thetas[0], is_bad, thetas)
 
 
-# Gradient steps
-
-
 def gradient_step(X, y, theta, kept, step: float, link: str = "identity") -> np.ndarray:
-    """Take one gradient step on the kept samples: Algorithm 2 with M = 1 and a batch of all of them.
+    """Take one gradient step on the kept samples: Algorithm 2 with M = 1 and all kept samples in one batch.
+
+    Return ``theta - eta mean of (omega(u) - y) omega'(u) x``, shape (d,), over the kept samples, with u = x' theta.
 
     Parameters
     ----------
-    X : array, shape (n, d)
-        Features.
-    y : array, shape (n,)
-        Outputs.
+    X, y : arrays, shapes (n, d) and (n,)
+        Features and outputs.
     theta : array, shape (d,)
-        Where to begin.
+        The parameter before the step.
     kept : array of bool, shape (n,)
-        The samples that count (S).
+        The kept samples (S).
     step : float
-        Step size (eta), the factor 2 of the square's derivative absorbed in it as in Lemma 6.
+        Step size (eta). The factor 2 of the square's derivative is part of eta, as in Lemma 6.
     link : {"identity", "leaky", "wavy"}
         omega.
-
-    Returns
-    -------
-    array, shape (d,)
-        ``theta - eta mean of (omega(u) - y) omega'(u) x`` over the kept, ``u = x' theta``.
 
     Raises
     ------
@@ -214,29 +186,27 @@ def gradient_step(X, y, theta, kept, step: float, link: str = "identity") -> np.
         If the link is unknown.
     """
     omega = LINKS[link]
-    u = X @ theta  # (n,): of all, since copying the kept rows takes longer
+    u = X @ theta  # (n,), all samples: copying the kept rows would take longer
     return theta - step / np.count_nonzero(kept) * (X.T @ (kept * (omega.value(u) - y) * omega.slope(u)))
 
 
 def full_update(X, y, theta, kept, link: str = "identity", *, steps: int = 100) -> np.ndarray:
-    """Fit the kept samples: Algorithm 2 with many steps, here those of Gauss and Newton, halved where they overshoot.
+    """Fit the kept samples by Gauss-Newton steps, halved if they overshoot: Algorithm 2 with many steps.
+
+    Return the theta, shape (d,), at which the gradient of the kept samples' squared loss vanishes. For the identity
+    link, this is least squares.
 
     Parameters
     ----------
     X, y, theta, kept, link
         As for `gradient_step`.
     steps : int
-        At most.
-
-    Returns
-    -------
-    array, shape (d,)
-        Where the gradient of the kept samples' squared loss vanishes; for the identity link, least squares.
+        Maximum number of steps.
 
     Raises
     ------
     ValueError
-        If the link is unknown, or fewer samples are kept than there are features: the fit is not determined.
+        If the link is unknown, or fewer samples are kept than there are features, which determine no fit.
     """
     omega, rows, outputs = LINKS[link], X[kept], y[kept]
     if len(rows) < rows.shape[1]:
@@ -251,7 +221,7 @@ def full_update(X, y, theta, kept, link: str = "identity", *, steps: int = 100) 
         J = rows * omega.slope(u)[:, None]
         towards, part = np.linalg.solve(J.T @ J, J.T @ (outputs - omega.value(u))), 1.0
         if link == "identity":
-            return theta + towards  # least squares, whatever rounding makes of the objective
+            return theta + towards  # exact, even if rounding raises the objective
         while (now := objective(theta + part * towards)) > before and part > 1e-6:
             part /= 2
         if now > before:
@@ -265,20 +235,14 @@ def full_update(X, y, theta, kept, link: str = "identity", *, steps: int = 100) 
 def largest_step(X, kept, link: str = "identity") -> float:
     """Compute the step size up to which Lemma 6's contraction holds on a kept set.
 
+    Return ``2 h / (a^2 sigma_min + b^2 sigma_max)``, with the extreme eigenvalues of the kept samples' Gram matrix. The
+    paper states no condition. The condition for its bound in psi^- is the same, with psi^- and psi^+ as the
+    eigenvalues.
+
     Parameters
     ----------
-    X : array, shape (n, d)
-        Features.
-    kept : array of bool, shape (n,)
-        S, of size h.
-    link : {"identity", "leaky", "wavy"}
-        omega, whose derivative lies in [a, b].
-
-    Returns
-    -------
-    float
-        ``2 h / (a^2 sigma_min + b^2 sigma_max)``, sigma the eigenvalues of the Gram matrix of the kept samples. (The
-        print states no condition; for its bound with psi^- it would be the same with psi^- and psi^+.)
+    X, kept, link
+        As for `gradient_step`; h samples are kept, and omega' lies in [a, b].
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Parameters that state their type, range, unit and meaning once, and are checked by name.
 
-A field of `Parameters` is the one place: the class's docstring, the comments in a notebook's ``parameters`` cell and
-the errors all come from it. Papermill only logs a misspelt name; `check` refuses it, so that a typo cannot run the
-wrong experiment in silence.
+The class's docstring, the comments in a notebook's ``parameters`` cell and the errors all come from the fields of
+`Parameters`. Papermill only logs a misspelt name; `check` raises an error, so that a typo cannot run the wrong
+experiment in silence.
 """
 
 import ast
@@ -17,7 +17,7 @@ __all__ = ["Parameters", "Range", "alpha_of", "check", "flag", "one_of", "parame
 
 @dataclass(frozen=True)
 class Range:
-    """The values that a parameter may take, and what they mean.
+    """The allowed values of a parameter, and their meaning.
 
     Attributes
     ----------
@@ -25,16 +25,12 @@ class Range:
         ``int``, ``float``, ``str`` or ``bool``.
     low, high : float or None
         Smallest and largest number allowed; None if there is no such bound.
-    above_low : bool
-        Whether ``low`` itself is excluded.
+    above_low, optional : bool
+        Whether ``low`` itself is excluded, and whether None is allowed.
     choices : tuple of str
         The names allowed, for ``str``.
-    optional : bool
-        Whether None is allowed.
-    meaning : str
-        What the parameter is, with its unit, in one phrase.
-    none : str
-        What None stands for.
+    meaning, none : str
+        What the parameter is, with its unit, in one phrase; and what None means.
     """
 
     kind: type
@@ -56,13 +52,13 @@ class Range:
         return said + (" or None" if self.optional else "")
 
     def interval(self) -> str:
-        """Write the bounds of a number: ``"in (0, 1]"``; empty if it has none."""
+        """Return the bounds of a number as text, such as ``"in (0, 1]"``; empty without bounds."""
         if self.low is not None and self.high is not None:
             return f"in {'(' if self.above_low else '['}{self.low}, {self.high}]"
         return "" if self.low is None else f"{'above' if self.above_low else 'of at least'} {self.low}"
 
     def comment(self) -> str:
-        """Write the comment beside the parameter in a notebook: meaning, range, and what None stands for."""
+        """Return the comment beside the parameter in a notebook: meaning, range, and what None means."""
         quoted = [f'"{name}"' for name in self.choices]
         choices = f"{', '.join(quoted[:-1])} or {quoted[-1]}" if quoted[1:] else "".join(quoted)
         bounds = self.interval().removeprefix("of ")
@@ -70,12 +66,12 @@ class Range:
         return said + (f"; None: {self.none}" if self.optional else "")
 
     def numpydoc(self) -> str:
-        """Write the type as a docstring has it: ``"float in (0, 1] or None"``."""
+        """Return the type as written in a docstring, such as ``"float in (0, 1] or None"``."""
         kind = "{" + ", ".join(f'"{name}"' for name in self.choices) + "}" if self.choices else self.kind.__name__
         return f"{kind} {self.interval()}".replace(" of", ",").rstrip() + (" or None" if self.optional else "")
 
     def check(self, name: str, value: Any) -> Any:
-        """Return the value in its own type.
+        """Return the value, converted to ``kind``.
 
         Raises
         ------
@@ -85,7 +81,7 @@ class Range:
         if value is None and self.optional:
             return None
         if self.kind is bool:
-            fits = type(value).__name__ in ("bool", "bool_")  # NumPy's too
+            fits = type(value).__name__ in ("bool", "bool_")  # includes NumPy's bool
         elif self.kind is str:
             fits = value in self.choices
         else:
@@ -123,34 +119,27 @@ def flag(**more) -> Range:
 
 
 def check(namespace: Mapping[str, Any], **ranges: Range) -> dict[str, Any]:
-    """Check a notebook's parameters; call it right after the ``parameters`` cell.
+    """Check a notebook's parameters right after the ``parameters`` cell; return them in the order of ``ranges``.
 
     Parameters
     ----------
     namespace : mapping
         The notebook's ``globals()``.
     **ranges : Range
-        What each parameter may be.
-
-    Returns
-    -------
-    dict
-        The parameters, in the order of ``ranges``.
+        The allowed values of each parameter.
 
     Raises
     ------
     ValueError
-        For a name that papermill injected and the notebook does not know, a parameter that the notebook does
-        not set, or a value outside its range. The message lists the valid ones.
+        If papermill injected an unknown name, the notebook does not set a parameter, or a value is outside its range.
+        The message lists the valid parameters.
     """
     valid = "\n".join(f"  {name}: {allowed}" for name, allowed in ranges.items())
     unknown = [name for name in _injected(namespace.get("In", ())) if name not in ranges]
     if unknown:
         raise ValueError(f"unknown parameter {', '.join(map(repr, unknown))}; the parameters are\n{valid}")
     if missing := [name for name in ranges if name not in namespace]:
-        raise ValueError(
-            f"the notebook does not set {', '.join(missing)}: add it to the parameters cell; they are\n{valid}"
-        )
+        raise ValueError(f"the notebook does not set {', '.join(missing)}: add it to the parameters\n{valid}")
     try:
         return {name: allowed.check(name, namespace[name]) for name, allowed in ranges.items()}
     except ValueError as error:
@@ -158,7 +147,7 @@ def check(namespace: Mapping[str, Any], **ranges: Range) -> dict[str, Any]:
 
 
 def _injected(cells: Sequence[str]) -> list[str]:
-    """Names set by the cells that papermill injects; each begins with this comment."""
+    """Return the names set in the cells that papermill injects; each cell begins with this comment."""
     injected = [ast.parse(cell) for cell in cells if cell.startswith("# Parameters\n")]
     return [
         target.id for cell in injected for line in cell.body if isinstance(line, ast.Assign) for target in line.targets
@@ -176,16 +165,15 @@ def parameter(default: Any, allowed: Range, meaning: str = "", *, none: str = ""
     Parameters
     ----------
     default : object
-        Its default. None makes the field optional. No other default does, because recorded tables have an empty cell
-        both for None and for a field that an older run lacks.
+        Default value. None, and no other default, makes the field optional: in recorded tables an empty cell means
+        None, or that an older run lacks the field.
     allowed : Range
-        Its values.
-    meaning : str
-        What it is, with its unit, in one phrase: the notebook's comment and the docstring.
-    none : str
-        What None stands for; by default "set by the scale".
+        Allowed values.
+    meaning, none : str
+        What the parameter is, with its unit, in one phrase; and what None means, by default "set by the scale". Both
+        are used in the notebook's comment and in the docstring.
     more : str
-        Further sentences, for the docstring alone.
+        Further sentences, for the docstring only.
     """
     allowed = replace(allowed, optional=default is None, meaning=meaning, none=none or allowed.none)
     return field(default=default, metadata={"range": allowed, "more": more})
@@ -195,8 +183,7 @@ def parameter(default: Any, allowed: Range, meaning: str = "", *, none: str = ""
 class Parameters:
     """A frozen set of parameters, each checked against its range when constructed.
 
-    Subclass it with ``@dataclass(frozen=True, kw_only=True)`` and fields made by `parameter`. The subclass's docstring
-    gets a section that lists them.
+    A subclass needs ``@dataclass(frozen=True, kw_only=True)`` and fields made by `parameter`; its docstring lists them.
     """
 
     def __init_subclass__(cls, **options) -> None:
@@ -227,12 +214,11 @@ class Parameters:
 
     @classmethod
     def from_notebook(cls, namespace: Mapping[str, Any]) -> Self:
-        """Make one from a notebook's ``globals()``; see `check`."""
+        """Make the parameters from a notebook's ``globals()``; see `check`."""
         return cls(**check(namespace, **cls.ranges()))
 
 
 def _attributes(declared: Mapping[str, Field]) -> str:
-    """Write the section of a docstring that lists the fields."""
     lines = []
     for name, f in declared.items():
         allowed = f.metadata["range"]

@@ -1,14 +1,13 @@
-"""Many runs in one process: a grid of parameters, recorded one part file a run.
+"""Run a grid of parameters in one process, and record each run in its own part file.
 
-    python -m itlm.sweep sweeps/labels_demo.yaml --plan       what is left to run, in order, and what it costs
-    python -m itlm.sweep sweeps/labels_demo.yaml              run it
-    python -m itlm.sweep sweeps/labels_demo.yaml --collect    merge what was run into results/
+    python -m itlm.sweep sweeps/labels_demo.yaml --plan       list the remaining runs, in order, and their cost
+    python -m itlm.sweep sweeps/labels_demo.yaml              run the grid
+    python -m itlm.sweep sweeps/labels_demo.yaml --collect    merge the part files into results/
 
-Start as many processes as there are cores: each takes the next run that no other has claimed. A claim is a
-file lock, which the kernel releases however a process ends, so any of them may be killed at any moment.
-What is recorded is not run again; a run that was killed goes on from its last finished round; a run that
-fails is recorded with its reason, and does not stop the others. What the machine lacks is no failure of a run:
-without a method's package its runs are left out, without memory or room on the disk the sweep stops.
+Start one process for each core; each process claims the next free run. The claim is a file lock, so any process may
+be killed at any moment. Recorded runs are not repeated, and a killed run resumes from its last finished round. A failed
+run is recorded with its reason, and the other runs continue. Runs whose package is missing are skipped. If memory or
+disk space runs out, the sweep stops.
 """
 
 import argparse
@@ -30,12 +29,11 @@ from .records import record, tables
 
 __all__ = ["Run", "load", "configurations", "expand", "left", "faults", "throughput", "main"]
 
-
-UNNAMED = ("DefaultCPUAllocator", "CUDA error", "cuDNN error", "CUBLAS_STATUS")  # in errors that have no class in torch
+UNNAMED = ("DefaultCPUAllocator", "CUDA error", "cuDNN error", "CUBLAS_STATUS")  # texts of torch's RuntimeErrors
 
 
 class Run(NamedTuple):
-    """One run of a grid: its key, its configuration, and the sample visits it will cost."""
+    """One run of a grid, with its key, its configuration and its cost in sample visits."""
 
     key: str
     config: object
@@ -46,7 +44,7 @@ class Run(NamedTuple):
 
 
 class _Once(yaml.SafeLoader):
-    """YAML in which a field stands only once; PyYAML would take the last one in silence."""
+    """A YAML loader that refuses duplicate fields; PyYAML would use the last one in silence."""
 
     def construct_mapping(self, node, deep=False):
         names = [key.value for key, _ in node.value]
@@ -57,22 +55,12 @@ class _Once(yaml.SafeLoader):
 
 
 def load(path: Path) -> dict:
-    """Read a grid.
-
-    Parameters
-    ----------
-    path : path
-        A YAML file, as in ``sweeps/``.
-
-    Returns
-    -------
-    dict
-        For `configurations`; with the place of each block, for what is wrong there.
+    """Read a grid for `configurations` from a YAML file such as those in ``sweeps/``.
 
     Raises
     ------
     GridError
-        If it cannot be read, or is no grid.
+        If the file cannot be read, or is not a grid.
     """
     try:
         text = path.read_text()
@@ -92,7 +80,7 @@ def load(path: Path) -> dict:
     listed = grid["blocks"] if isinstance(grid["blocks"], list) else []
     if not listed or not all(isinstance(part, dict) for part in [grid.get("fixed", {}), *listed]):
         raise GridError(
-            f"{path}:{blocks.start_mark.line + 1}: blocks must be a list of fields with values, as is fixed"
+            f"{path}:{blocks.start_mark.line + 1}: blocks must be a list of fields with values, like those of fixed"
         )
     grid["places"] = [f"{path}:{block.start_mark.line + 1}" for block in blocks.value]
     name = grid["experiment"]
@@ -100,7 +88,8 @@ def load(path: Path) -> dict:
         load_experiment(name)
     except (ImportError, TypeError) as error:
         lacking = getattr(error, "name", None) or name
-        if lacking != name and not lacking.startswith("itlm"):
+        is_itself = f"{name}.".startswith(f"{lacking}.")  # or a package that it would lie in
+        if not is_itself and not lacking.startswith("itlm"):
             raise GridError(f"{path}: {name} needs {lacking}: pip install 'itlm[torch,linear]' ({error})") from error
         raise GridError(
             f"{path}: experiment must be a module of itlm.experiments such as labels or gan, or one of your own that "
@@ -110,23 +99,19 @@ def load(path: Path) -> dict:
 
 
 def configurations(grid: dict) -> Iterator:
-    """Yield the configurations of a grid, resolved, in the order of importance.
+    """Yield the configurations of a grid, resolved, in order of importance.
 
     Parameters
     ----------
     grid : dict
-        From `load`. ``experiment``: the module's name. ``fixed``: fields that are the same in every run.
-        ``blocks``: a list of dicts, each field a value, a list of values or whole numbers such as ``0..99``; the
-        first named field varies slowest, so that with ``seed`` first every setting gets one seed before any gets two.
-
-    Yields
-    ------
-    itlm.parameters.Parameters
+        From `load`. ``experiment`` is the module's name, and ``fixed`` holds the fields common to all runs. ``blocks``
+        is a list of dicts; each field has a value, a list of values, or integers such as ``0..99``. The first field
+        varies slowest: with ``seed`` first, every setting gets one seed before any gets two.
 
     Raises
     ------
     GridError
-        For a field the experiment does not have, a value out of range, or two equal runs.
+        If the experiment lacks a field, a value is out of range, or two runs are equal.
     """
     experiment, seen = load_experiment(grid["experiment"]), {}
     known = [f.name for f in fields(experiment.Config)]
@@ -157,14 +142,13 @@ def configurations(grid: dict) -> Iterator:
 
 
 def _listed(values) -> list:
-    """The values of a field: those listed, the whole numbers from one to another, or the one there is."""
+    """Return the values of a field: a list, a range of integers, or one value."""
     if isinstance(values, str) and (ends := re.fullmatch(r"(\d+)\.\.(\d+)", values)):
         return list(range(int(ends[1]), int(ends[2]) + 1))
     return values if isinstance(values, list) else [values]
 
 
 def _is_number(value) -> bool:
-    """Whether it is text that reads as a number."""
     try:
         return isinstance(value, str) and float(value) is not None
     except ValueError:
@@ -172,7 +156,7 @@ def _is_number(value) -> bool:
 
 
 def expand(grid: dict) -> Iterator[Run]:
-    """Yield the runs of a grid: its `configurations` with their keys, for which the data must be there."""
+    """Yield the runs of a grid, one for each of its `configurations`; the keys need the data sets."""
     experiment = load_experiment(grid["experiment"])
     for config in configurations(grid):
         key = record.key(grid["experiment"], experiment.RECIPE, config, experiment.digest(config))
@@ -184,16 +168,16 @@ def expand(grid: dict) -> Iterator[Run]:
 
 
 def left(grid: dict, parts: Path) -> list[Run]:
-    """Return the runs that are neither recorded nor waiting in a part file."""
+    """Return the runs that are neither in the tables nor in a part file."""
     runs = _recorded(grid["experiment"])
     recorded = set() if runs is None else set(runs.key)
     return [run for run in expand(grid) if run.key not in recorded and not _part(parts, run).exists()]
 
 
 def faults(name: str) -> list[str]:
-    """Say, line by line, where an experiment's tables contradict themselves.
+    """Return the contradictions in an experiment's tables, one message a line.
 
-    Every run has the key that its parameters make, once, and a finished run has values.
+    Each run's key must match its parameters and be unique, and a finished run must have values.
 
     Raises
     ------
@@ -204,7 +188,7 @@ def faults(name: str) -> list[str]:
         return []
     path, values = (tables.folder() / f"{name}{end}.csv" for end in (".runs", ""))
     rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
-    measured = set(tables.results(name).key) if values.exists() else set()  # read last, since it is written first
+    measured = set(tables.results(name).key) if values.exists() else set()  # read last, because written first
     experiment, found, lines = load_experiment(name), [], {}
     for line, row in enumerate(rows, 2):
         try:
@@ -222,7 +206,7 @@ def faults(name: str) -> list[str]:
 
 
 def configuration(experiment, row: dict[str, str]):
-    """Return the configuration of a recorded row; a field that its table does not have yet stands at its default."""
+    """Return the configuration of a recorded row; fields that the table lacks have their defaults."""
     given = {}
     for f in fields(experiment.Config):
         if text := row.get(f.name):
@@ -232,7 +216,7 @@ def configuration(experiment, row: dict[str, str]):
 
 
 def throughput(experiment: str) -> float | None:
-    """Return the sample visits a second of all recorded runs together; None where there are none."""
+    """Return the sample visits per second, over all recorded runs; None if there are none."""
     try:
         runs, values = tables.results(f"{experiment}.runs"), tables.results(experiment)
     except FileNotFoundError:
@@ -247,14 +231,14 @@ def options() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m itlm.sweep", description=__doc__.splitlines()[0])
     parser.add_argument("grid", type=Path, help="a YAML file, as in sweeps/")
-    parser.add_argument("--parts", type=Path, help="folder of the part files (default: parts/ beside the grid)")
-    parser.add_argument("--plan", action="store_true", help="only list the runs that are left, and their cost")
+    parser.add_argument("--parts", type=Path, help="folder of the part files (default: parts/ in the grid's folder)")
+    parser.add_argument("--plan", action="store_true", help="only list the remaining runs and their cost")
     parser.add_argument("--collect", action="store_true", help="only merge the part files into results/")
     return parser
 
 
 def main(arguments=None) -> int:
-    """See the top of this file; return 2 where the sweep could not go on, 1 where ``--collect`` finds failed runs."""
+    """Run the command line; return 2 if the sweep had to stop, 1 if ``--collect`` finds failed runs, else 0."""
     asked = options().parse_args(arguments)
     parts = asked.parts or asked.grid.parent / "parts"
     try:
@@ -276,15 +260,15 @@ def main(arguments=None) -> int:
 
 
 def _check(grid, parts) -> None:
-    """Look at all that earlier sweeps have left, before hours go into another."""
+    """Check the files of earlier sweeps, before a new sweep spends hours."""
     for path in parts.glob("*.json"):
         record.read_part(path)
     if found := faults(grid["experiment"]):
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         file = found[0].split(":")[0]
         raise Damaged(
-            f"{'; '.join(found[:3])}{more}. Nothing was changed. Mend the lines, or take the file back from git: "
-            f"git restore {file}"
+            f"{'; '.join(found[:3])}{more}. Nothing was changed. Correct the lines, or restore the file: git restore "
+            f"{file}"
         )
 
 
@@ -294,17 +278,17 @@ def _run(grid, parts) -> int:
     for number, run in enumerate(todo, 1):
         with files.locked(parts / f"{run.key}.lock", wait=False) as mine:
             if not mine:
-                continue  # another process has it
-            if not _part(parts, run).exists():  # or another process had it
+                continue  # another process runs it
+            if not _part(parts, run).exists():  # another process may have finished it
                 print(f"[{number}/{len(todo)}] {run}", flush=True)
                 try:
                     done = _recorded_run(experiment, run, parts / f"{run.key}.pt")
                 except (*_machines_faults(), DataError):
-                    raise  # not the run's fault, which stays to be done
+                    raise  # no fault of the run, which the next sweep repeats
                 except Missing as error:
                     print(f"LEFT OUT {run}: {error}", flush=True)
                     continue
-                except Exception as error:  # the others still run; the record says why this one did not
+                except Exception as error:  # recorded, so that the other runs continue
                     if any(words in str(error) for words in UNNAMED):
                         raise MachineFault(str(error)) from error
                     done = record.begin(
@@ -312,17 +296,13 @@ def _run(grid, parts) -> int:
                     ).finish(f"{type(error).__name__}: {error}")
                     print(f"FAILED {run}: {done.provenance['reason']}", flush=True)
                 record.save_part(done, parts)
-            _discard(parts / f"{run.key}.pt")  # of a run that failed: nothing will go on from it
-            (parts / f"{run.key}.lock").unlink(missing_ok=True)  # whoever waits with it open will find the part
+            _discard(parts / f"{run.key}.pt")  # a failed run may have one, which no run will resume
+            (parts / f"{run.key}.lock").unlink(missing_ok=True)  # a process that has it open will find the part file
     return 0
 
 
 def _recorded_run(experiment, run: Run, checkpoint: Path) -> record.Record:
-    """Run once; anew where what a killed process has left is refused.
-
-    In a sweep the file is named by the run's key. So it is of another fit only if the code has changed meanwhile, or
-    if this machine rounds losses another way than the one that left it.
-    """
+    """Run once, from the start if the checkpoint is refused: the code or the rounding of losses may have changed."""
     try:
         return experiment.run(run.config, checkpoint=checkpoint)
     except Refused as error:
@@ -332,15 +312,15 @@ def _recorded_run(experiment, run: Run, checkpoint: Path) -> record.Record:
 
 
 def _discard(checkpoint: Path) -> None:
-    """Remove a run's checkpoint, and those of its fits."""
+    """Remove the checkpoints of a run and of its fits."""
     for pattern in (f"{checkpoint.name}*", f".{checkpoint.name}*.tmp"):
         for file in checkpoint.parent.glob(pattern):
             file.unlink(missing_ok=True)
 
 
 def _machines_faults() -> tuple:
-    """The errors that another machine, or this one mended, would not have."""
-    torch = sys.modules.get("torch")  # none of its errors comes before it is loaded
+    """Return the errors that are faults of the machine, not of a run."""
+    torch = sys.modules.get("torch")  # its errors need it loaded
     named = [torch.cuda.OutOfMemoryError, getattr(torch, "AcceleratorError", MachineFault)] if torch else []
     return OSError, ImportError, MemoryError, MachineFault, *named
 
@@ -355,7 +335,7 @@ def _plan(grid, parts) -> int:
 
 
 def _collect(grid, parts) -> int:
-    with files.locked(tables.folder() / f".{grid['experiment']}.lock"):  # two sweeps may end at the same time
+    with files.locked(tables.folder() / f".{grid['experiment']}.lock"):  # two sweeps may collect at the same time
         added = tables.collect(grid["experiment"], parts)
     runs = _recorded(grid["experiment"])
     try:
@@ -375,7 +355,7 @@ def _collect(grid, parts) -> int:
 
 
 def _recorded(name) -> pd.DataFrame | None:
-    """The table of an experiment's runs, or None where nothing is recorded."""
+    """Return the table of an experiment's runs, or None if nothing is recorded."""
     return tables.results(f"{name}.runs") if (tables.folder() / f"{name}.runs.csv").exists() else None
 
 

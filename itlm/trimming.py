@@ -4,11 +4,10 @@
         S_t       = the floor(alpha n) samples of smallest loss under theta_t      trim
         theta_t+1 = ModelUpdate(theta_t, S_t, t)                                   update, yours
 
-This module knows nothing of models: ``iterate`` is handed the losses and the update as two functions.
-It serves NumPy arrays and torch tensors alike, and imports torch only if a tensor comes in.
+The module is independent of any model: ``iterate`` gets the losses and the update as two functions. NumPy arrays and
+torch tensors both work; torch is imported only if a tensor comes in.
 
-Source: Shen & Sanghavi, *Learning with Bad Training Data via Iterative Trimmed Loss Minimization*,
-ICML 2019, Section 4.
+Source: Shen & Sanghavi, *Learning with Bad Training Data via Iterative Trimmed Loss Minimization*, ICML 2019, Sec. 4.
 """
 
 import sys
@@ -24,25 +23,19 @@ import numpy as np
 
 __all__ = ["n_kept", "trim", "Round", "iterate"]  # the order of the API page
 
-_ROUNDING = Fraction(1, 10**12)  # far above the error of a short float sum, far below 1/n
+_ROUNDING = Fraction(1, 10**12)  # far above the rounding error of a short sum, far below 1/n
 
 
 def n_kept(n: int, alpha: float) -> int:
-    """Count the samples kept: floor(alpha n), for the decimal that alpha was meant to be.
+    """Return the number of samples kept, an int in [1, n]: floor(alpha n), computed with alpha as a decimal.
 
     Parameters
     ----------
     n : int, at least 1
         Number of samples.
     alpha : float in (0, 1]
-        Fraction kept (alpha in Algorithm 1). An alpha within 1e-12 of k/n counts as k/n, so that
-        ``n_kept(100, 0.29)`` is 29 and ``n_kept(3000, 0.6 - 0.05)`` is 1650, where plain float
-        arithmetic gives 28 and 1649.
-
-    Returns
-    -------
-    int
-        Between 1 and n.
+        Fraction kept (alpha in Algorithm 1). An alpha within 1e-12 of k/n counts as k/n, so ``n_kept(100, 0.29)`` is 29
+        and ``n_kept(3000, 0.6 - 0.05)`` is 1650. Plain float arithmetic gives 28 and 1649.
 
     Raises
     ------
@@ -61,20 +54,17 @@ def n_kept(n: int, alpha: float) -> int:
 def trim(losses, alpha: float, *, groups=None):
     """Select the floor(alpha n) samples of smallest loss: S_t of Algorithm 1.
 
-    By partition, in O(n). Ties go to the lower index, so the selection is deterministic, and the same
-    for NumPy and torch.
+    The selection is a partition, in O(n). Ties go to the lower index, so NumPy and torch select the same samples.
 
     Parameters
     ----------
     losses : array or tensor, shape (n,), real
-        The loss of each sample under the current model. ``inf`` is a large loss like any other, as
-        long as it need not be kept.
+        The loss of each sample under the current model. ``inf`` is a large loss like any other, if it can be dropped.
     alpha : float in (0, 1]
         Fraction kept (alpha in Algorithm 1).
     groups : array or tensor of int, shape (n,), optional
-        Trim within each group, so that no class can vanish. The total is still ``n_kept(n, alpha)``.
-        Each group's share is in proportion to its size, by largest remainder; where the total allows
-        it, every group keeps at least one sample.
+        Trim within each group, so that no class can vanish; the total is still ``n_kept(n, alpha)``. Each group's share
+        is proportional to its size, by largest remainder. Every group keeps at least one sample if the total allows it.
 
     Returns
     -------
@@ -84,8 +74,8 @@ def trim(losses, alpha: float, *, groups=None):
     Raises
     ------
     ValueError
-        For NaN losses (the message counts and locates them), an infinite loss that would have to be
-        kept, alpha outside (0, 1], an empty selection, or arguments of the wrong shape or dtype.
+        For NaN losses (the message counts and locates them) or an infinite loss that would have to be kept. For alpha
+        outside (0, 1], an empty selection, or arguments of the wrong shape or dtype.
     """
     losses = as_losses(losses)
     n = losses.shape[0]
@@ -96,7 +86,7 @@ def trim(losses, alpha: float, *, groups=None):
         order, sizes = _group(groups, losses)
         kept, start = _falses_like(losses), 0
         for size, share in zip(sizes, quotas(sizes, k), strict=True):
-            members = order[start : start + size]  # ascending, so that ties still go to the lower index
+            members = order[start : start + size]  # ascending, so ties still go to the lower index
             if share:
                 kept[members[smallest(losses[members], share)]] = True
             start += size
@@ -105,7 +95,7 @@ def trim(losses, alpha: float, *, groups=None):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Round:
-    """What one round of Algorithm 1 saw: the model it began with and the samples it kept.
+    """One round of Algorithm 1: the model at its start and the samples kept.
 
     Attributes
     ----------
@@ -116,14 +106,14 @@ class Round:
     losses : array or tensor, shape (n,)
         The samples' losses under ``theta``.
     kept : array or tensor of bool, shape (n,)
-        The selection S_t; with ``select``, whatever that returned.
+        The selection S_t; with ``select``, the value that ``select`` returned.
     alpha : float
         The fraction kept in this round.
     objective : float
         The trimmed loss: the sum of the kept samples' losses.
     n_entered, n_left : int or None
-        Number of samples that the selection gained and lost since the round before. Before Round 0 every
-        sample counts as kept. None in the first round of a resumed run, which does not know the round before.
+        Number of samples that entered and left the selection since the previous round. Before Round 0 every sample
+        counts as kept. None in the first round of a resumed run, since the previous round is unknown.
     """
 
     t: int
@@ -137,12 +127,12 @@ class Round:
 
     @property
     def changed(self) -> bool | None:
-        """Whether trimming changed anything in this round; None where that is unknown."""
+        """Whether trimming changed the selection in this round; None if that is unknown."""
         return None if self.n_left is None else self.n_entered + self.n_left > 0
 
     def __repr__(self) -> str:
         moved = "" if self.n_left is None else f", {self.n_entered} entered, {self.n_left} left"
-        k, n = int(_sum(self.kept)), self.kept.shape[0]
+        k, n = int(_sum(self.kept > 0)), self.kept.shape[0]
         return f"Round {self.t}: {k} of {n} kept{moved}, objective {self.objective:.6g}"
 
 
@@ -158,23 +148,22 @@ def iterate(
     select: Callable[[Any, float], Any] | None = None,
     stop_at_fixed_point: bool = False,
 ) -> Iterator[Round]:
-    """Run Algorithm 1, yielding each round as it comes.
+    """Run Algorithm 1, and yield each round as a `Round`.
 
-    T updates give T + 1 rounds. Where ``theta`` was fitted to all samples, Round 0 shows that baseline
-    and Round 1 the model after one step.
+    T updates give T + 1 rounds. If ``theta`` was fitted to all samples, Round 0 shows that baseline and Round 1 the
+    model after one step.
 
     Parameters
     ----------
     losses : callable, theta -> array or tensor, shape (n,)
         The loss f_theta(s_i) of every sample.
     update : callable, (theta, kept, t) -> theta
-        ModelUpdate(theta_t, S_t, t): a *new* model fitted to the kept samples. Changing ``theta`` in
-        place would rewrite rounds already yielded. Draw randomness from (seed, t) alone, and a run can
-        be resumed from any round.
+        ModelUpdate(theta_t, S_t, t): a *new* model fitted to the kept samples. Changing ``theta`` in place would
+        rewrite rounds already yielded. A run can be resumed from any round if randomness depends on (seed, t) alone.
     theta : object
         The first model, theta_0 (theta_start when resuming).
     alpha : float in (0, 1], or sequence of rounds + 1 floats
-        Fraction kept, the same in every round or given for each of Round 0 to Round T.
+        Fraction kept: one value for all rounds, or one for each of Round 0 to Round T.
     rounds : int, at least 0
         T, the number of updates counted from Round 0.
     start : int in [0, rounds], default 0
@@ -182,21 +171,17 @@ def iterate(
     groups : array or tensor of int, shape (n,), optional
         As for `trim`.
     select : callable, (losses, alpha) -> array or tensor, shape (n,), optional
-        Replaces `trim`, and ignores ``groups``. It returns a mask, or how much of each sample is kept: 0 if
-        the sample is dropped, its weight if it is kept whole.
+        Replaces `trim`, and ignores ``groups``. Returns a mask, or how much of each sample is kept: 0 if the sample is
+        dropped, its weight if it is kept whole.
     stop_at_fixed_point : bool, default False
-        Stop after the first round that selects what the round before selected, if ``alpha`` does not change
-        afterwards. Use it only if the update depends on the kept samples alone: then nothing can change any more.
-
-    Yields
-    ------
-    Round
+        Stop after the first round that repeats the previous selection, if ``alpha`` is constant from there on. Use it
+        only if the update depends on the kept samples alone; then later rounds cannot change anything.
 
     Raises
     ------
     ValueError
-        At the call, for a bad ``alpha``, ``rounds`` or ``start``; while running, as `trim` does, when the
-        number of losses changes between rounds, and when ``update`` returns None in place of a theta.
+        At the call, for an invalid ``alpha``, ``rounds`` or ``start``. While running, for the errors of `trim`, if the
+        number of losses changes between rounds, or if ``update`` returns None in place of a theta.
     """
     for name, value, low in (("rounds", rounds, 0), ("start", start, 0)):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
@@ -209,7 +194,7 @@ def iterate(
         schedule = list(alpha)
         if len(schedule) != rounds + 1:
             raise ValueError(
-                f"alpha has {len(schedule)} values; give one for each of Round 0 to Round {rounds}, {rounds + 1} in all"
+                f"alpha has {len(schedule)} values; give {rounds + 1}, one for each of Round 0 to Round {rounds}"
             )
     for value in schedule:
         check_alpha(value)
@@ -237,9 +222,7 @@ def _rounds(losses, update, theta, schedule, start, select, stop_at_fixed_point)
         if t + 1 < len(schedule):
             updated = update(theta, kept, t)
             if updated is None and theta is not None:
-                raise ValueError(
-                    f"update returned None in round {t}: let it return the new theta, changed in place or not"
-                )
+                raise ValueError(f"update returned None in round {t}: let it return the new theta, even if in place")
             theta = updated
 
 
@@ -256,18 +239,15 @@ def quotas(sizes: Sequence[int], k: int) -> list[int]:
     for g in by_remainder[: k - sum(shares)]:
         shares[g] += 1
     if k >= len(sizes):
-        while 0 in shares:  # a tiny group takes its one place from the group furthest above its quota
+        while 0 in shares:  # a tiny group gets its one place from the group furthest above its quota
             richest = max((g for g in by_remainder if shares[g] > 1), key=lambda g: n * shares[g] - k * sizes[g])
             shares[richest] -= 1
             shares[shares.index(0)] += 1
     return shares
 
 
-# The few places where NumPy and torch differ.
-
-
 def _is_tensor(x) -> bool:
-    torch = sys.modules.get("torch")  # a tensor cannot come in before torch was imported
+    torch = sys.modules.get("torch")  # no tensor exists before torch is imported
     return torch is not None and isinstance(x, torch.Tensor)
 
 
@@ -276,7 +256,7 @@ def _is_float(x) -> bool:
 
 
 def as_losses(losses):
-    """Check losses at the door: real, one-dimensional, no NaN."""
+    """Return losses after checking that they are real, one-dimensional and free of NaN."""
     if _is_tensor(losses):
         losses = losses.detach()
         real = not (losses.is_complex() or str(losses.dtype) == "torch.bool")
@@ -296,13 +276,13 @@ def as_losses(losses):
             shown = ", ".join(str(int(i)) for i in where[:5])
             raise ValueError(
                 f"losses has {len(where)} NaN of {losses.shape[0]} (at {shown}{', ...' if len(where) > 5 else ''}); "
-                "the model has diverged or a sample is broken: mend it before trimming"
+                "the model has diverged or a sample is broken: fix it before trimming"
             )
     return losses
 
 
 def smallest(losses, k: int):
-    """Mask of the k smallest values, ties to the lower index."""
+    """Return the mask of the k smallest values; ties go to the lower index."""
     threshold = losses.kthvalue(k).values if _is_tensor(losses) else np.partition(losses, k - 1)[k - 1]
     if threshold == np.inf:
         infinite = int(_sum(losses == np.inf))
@@ -317,7 +297,7 @@ def smallest(losses, k: int):
 
 
 def _group(groups, losses):
-    """Sample indices in the order of their groups, and the groups' sizes."""
+    """Return sample indices in the order of their groups, and the groups' sizes."""
     if not (_is_tensor(groups) and _is_tensor(losses)):
         groups = np.asarray(groups)
     if _is_tensor(groups):
@@ -328,8 +308,7 @@ def _group(groups, losses):
         raise ValueError(f"groups must be integer labels, got dtype {groups.dtype}; number the groups 0, 1, 2, ...")
     if groups.shape != losses.shape:
         raise ValueError(
-            f"groups must have the shape of losses, {tuple(losses.shape)}, got {tuple(groups.shape)}: "
-            "one label for each sample"
+            f"groups must have shape {tuple(losses.shape)}, one label for each sample, got {tuple(groups.shape)}"
         )
     if _is_tensor(losses):
         import torch

@@ -1,7 +1,6 @@
-"""What the recorded runs say about the claims of the paper.
+"""Verdicts on the claims of the paper, computed from the recorded runs.
 
-A claim compares two numbers. The rule that turns a paired difference into a verdict was fixed before
-anything was run; it has been made stricter since.
+A claim compares two numbers. The rule for a verdict was fixed before the first run, and made stricter later.
 """
 
 import ast
@@ -13,21 +12,19 @@ from .experiments.protocol import load
 
 __all__ = ["Evidence", "Interval", "evidence", "interval", "scorecard", "verdict"]
 
-CLOSE = 2.0  # points: how near to the paper's value "reproduced" asks for
+CLOSE = 2.0  # largest distance from the paper's values for "reproduced", points
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Paired differences over seeds, and what they amount to.
+    """Two sides compared over seeds.
 
     Attributes
     ----------
-    before, after : float
-        Mean of either side.
-    difference : float
-        Mean of ``after - before``, paired by seed.
+    before, after, difference : float
+        Mean of each side, and the mean of ``after - before``, paired by seed.
     half_width : float
-        Half the width of its 95 % t-interval; infinite for a single seed.
+        Half the width of the difference's 95 % t-interval; infinite for a single seed.
     n : int
         Number of seeds.
     """
@@ -39,7 +36,7 @@ class Evidence:
     n: int
 
     def __str__(self) -> str:
-        spread = f" ± {self.half_width:.1f}" if self.n > 1 else ""  # one seed has none
+        spread = f" ± {self.half_width:.1f}" if self.n > 1 else ""  # one seed has no interval
         return f"{self.difference:+.1f}{spread}"
 
 
@@ -49,12 +46,12 @@ def evidence(before, after) -> Evidence:
     Parameters
     ----------
     before, after : array of float, shape (n_seeds,)
-        The same seeds in the same order.
+        One value a seed, the same seeds in the same order.
 
     Raises
     ------
     ValueError
-        If the sides differ in length, or are empty.
+        If the sides differ in length or are empty.
     """
     import numpy as np
 
@@ -66,7 +63,7 @@ def evidence(before, after) -> Evidence:
 
 
 class Interval(NamedTuple):
-    """A mean and half the width of its 95 % t-interval: infinite for one value, NaN for none."""
+    """A mean, and half the width of its 95 % t-interval: infinite for one value, NaN for none."""
 
     mean: float
     half_width: float
@@ -79,7 +76,7 @@ class Interval(NamedTuple):
 
 
 def interval(values) -> Interval:
-    """Compute the mean of some values and its 95 % t-interval, as text ``"86.1 ± 0.9"``."""
+    """Compute the mean of values and its 95 % t-interval, printed as ``"86.1 ± 0.9"``."""
     import numpy as np
     from scipy import stats
 
@@ -94,25 +91,25 @@ def interval(values) -> Interval:
 def verdict(
     found: Evidence | None, paper_before: float, paper_after: float, *, paper_size: bool, sense: str = ""
 ) -> str:
-    """Judge a claim by the rule that was fixed before anything was run.
+    """Return the verdict on a claim.
 
     Parameters
     ----------
     found : Evidence or None
-        None where nothing is recorded.
+        Our evidence; None if nothing is recorded.
     paper_before, paper_after : float
-        The paper's two values; NaN where it prints none.
+        The paper's two values; NaN if the paper prints none.
     paper_size : bool
-        Whether ours was measured at the paper's size (data, network, passes).
+        Whether our runs have the paper's size (data, network, epochs).
     sense : {"rises", "falls"} or anything else
-        What the paper claims of the pair; anything else, as an empty cell of a table: what its two values do.
+        Direction that the paper claims; anything else, such as an empty cell, means the direction of the two values.
 
     Returns
     -------
     str
-        ``"reproduced"``: the interval excludes 0 with the sign claimed, at the paper's size, and both of our
-        values are within 2 points of the paper's. ``"direction"``: the first of these. ``"not reproduced"``: the
-        interval excludes 0 with the other sign. ``"undecided"``. ``"not run"``.
+        ``"direction"`` if the interval excludes 0 with the claimed sign. ``"reproduced"`` if, in addition, the runs
+        have the paper's size and both of our values are within 2 points of the paper's. ``"not reproduced"`` if the
+        interval excludes 0 with the other sign, ``"undecided"`` if it includes 0, ``"not run"`` without evidence.
     """
     if found is None:
         return "not run"
@@ -127,29 +124,24 @@ def verdict(
 
 
 def scorecard(claims, recorded: dict):
-    """Judge a list of claims by what is recorded.
+    """Return a table with the verdict on each claim: item, claim, paper, ours, n, scale, verdict, page.
 
     Parameters
     ----------
     claims : pandas.DataFrame
         The columns of ``results/paper/claims.csv``. ``item, claim, paper_before, paper_after, unit, page`` are for
-        readers. ``experiment`` and ``select`` say which runs: conditions ``field=value``, separated by spaces; several
-        sets of conditions, separated by ``|``, are pooled. Each side, ``before_`` and ``after_``, has a ``metric``, a
-        ``round`` (a number, or ``last``), ``where`` (conditions of this side alone), and is ``times`` the metric
-        ``plus`` a number; without a metric the side is the constant ``plus``. ``paper_scale`` is the scale of the
-        paper's size, ``sense`` is as for `verdict`, ``seeds`` is how many are planned.
+        readers. ``experiment`` and ``select`` choose the runs: ``select`` has conditions ``field=value``, separated by
+        spaces; sets of conditions separated by ``|`` are pooled. Each side, ``before_`` and ``after_``, has a
+        ``metric``, a ``round`` (a number, or ``last``) and ``where`` (conditions of this side only). Its value is
+        ``times`` the metric ``plus`` a number, or, without a metric, the constant ``plus``. ``paper_scale`` is the
+        scale of the paper's size, ``sense`` is as for `verdict`, and ``seeds`` is the planned number of seeds.
     recorded : dict of DataFrame
         The recorded tables by name, as from `itlm.records.everything`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a claim: item, claim, paper, ours, n, scale, verdict, page.
 
     Raises
     ------
     ValueError
-        If a claim names a field, value, metric or round that the experiment does not have; the message names the claim.
+        If the experiment lacks a field, value, metric or round of a claim; the message names the claim.
     """
     import pandas as pd
 
@@ -162,37 +154,29 @@ def scorecard(claims, recorded: dict):
             raise ValueError(f"claim {claim['claim']!r} ({claim['item']}): {error}") from error
         form = ".1f" if "%" in str(claim["unit"]) else ".3g"
         paper = [claim["paper_before"], claim["paper_after"]]
-        rows.append(
-            {
-                "item": claim["item"],
-                "claim": claim["claim"],
-                "paper": f"{paper[0]:g} → {paper[1]:g} {claim['unit']}" if pd.notna(paper[0]) else "",
-                "ours": _written(found, before, after, form),
-                "n": ""
-                if not found
-                else f"{found.n} of {claim['seeds']}"
-                if found.n < claim["seeds"]
-                else str(found.n),
-                "scale": scale,
-                "verdict": verdict(
-                    found, *paper, paper_size=scale in ("paper", claim["paper_scale"]), sense=claim["sense"]
-                ),
-                "page": claim["page"],
-            }
-        )
+        rows.append({
+            "item": claim["item"], "claim": claim["claim"],
+            "paper": f"{paper[0]:g} → {paper[1]:g} {claim['unit']}" if pd.notna(paper[0]) else "",
+            "ours": _written(found, before, after, form),
+            "n": "" if not found else f"{found.n} of {claim['seeds']}" if found.n < claim["seeds"] else str(found.n),
+            "scale": scale, "verdict": verdict(
+                found, *paper, paper_size=scale in ("paper", claim["paper_scale"]), sense=claim["sense"]
+            ),
+            "page": claim["page"],
+        })  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def _written(found, before, after, form) -> str:
-    """Write both sides and their difference: ``"62.0 → 81.0 (+19.0 ± 1.2)"``."""
+    """Return both sides and their difference as text: ``"62.0 → 81.0 (+19.0 ± 1.2)"``."""
     if not found:
         return ""
-    spread = f" ± {found.half_width:{form}}" if found.n > 1 else ""  # one seed has none
+    spread = f" ± {found.half_width:{form}}" if found.n > 1 else ""  # one seed has no interval
     return f"{before.write(found.before, form)} → {after.write(found.after, form)} ({found.difference:+{form}}{spread})"
 
 
 def _look_up(claim, before, after, recorded) -> tuple[Evidence | None, str]:
-    """The recorded evidence on a claim and its scale: the paper's, unless another has more seeds."""
+    """Return the evidence on a claim and its scale: the paper's, or "cpu" if "cpu" has more of the planned seeds."""
     name = claim["experiment"]
     if name not in recorded:
         return None, ""
@@ -204,7 +188,7 @@ def _look_up(claim, before, after, recorded) -> tuple[Evidence | None, str]:
         for select in claim["select"].split("|"):
             common = select.split() + ([f"scale={scale}"] if scaled else [])
             first, second = (side.values(tables, experiment, common) for side in (before, after))
-            if isinstance(first, float):  # a constant, beside every seed of the other side
+            if isinstance(first, float):  # a constant has every seed of the second side
                 first = 0 * second + first
             seeds = first.index.intersection(second.index)
             pooled += list(zip(first[seeds], second[seeds], strict=True))
@@ -229,18 +213,20 @@ class _Side(NamedTuple):
             for value in (claim[f"{side}_{name}"] for name in ("metric", "round", "where", "times", "plus"))
         )
         if metric is None and plus is None:
-            raise ValueError(f"{side}_metric is empty, and so is {side}_plus: give a metric, or a constant")
+            raise ValueError(f"{side}_metric and {side}_plus are both empty: give a metric or a constant")
+        if metric is not None and at is None:
+            raise ValueError(f"{side}_round is empty: give a round, or last")
         at = at if at in (None, "last") else int(at)
         return cls(metric, at, str(where or "").split(), float(times or 1), float(plus or 0))
 
     def write(self, value: float, form: str) -> str:
-        """Write its mean, with the measured number apart from the factor and the margin: ``"2 × 0.0252"``."""
+        """Return the side's mean as text, with factor and margin apart from the measured number: ``"2 × 0.0252"``."""
         measured = (value - self.plus) / self.times if self.metric else value
         factor = f"{self.times:g} × " if self.times != 1 else ""
         return f"{factor}{measured:{form}}" + (f" + {self.plus:g}" if self.metric and self.plus else "")
 
     def values(self, tables, experiment, common):
-        """A value a seed; for a constant, itself."""
+        """Return a value for each seed, or the constant."""
         if self.metric is None:
             return self.plus
         if self.metric not in set(tables[1].metric):
@@ -251,7 +237,6 @@ class _Side(NamedTuple):
 
 
 def _value(text: str):
-    """A field's value as claims.csv writes it."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

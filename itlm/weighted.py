@@ -1,6 +1,6 @@
 """Trimming by weighted mass: a sample of weight w counts like w samples.
 
-With whole weights, everything here equals repeating each sample as often as its weight says. The sample at the
+With whole weights, every result equals that of repeating each sample as often as its weight. The sample at the
 threshold may be kept in part.
 """
 
@@ -12,35 +12,28 @@ __all__ = ["kept_mass", "total_weight", "trim_mass"]
 
 
 def total_weight(weights) -> int | float:
-    """Sum the weights: an int if all of them are whole, within rounding, and so count repeated samples."""
+    """Sum the weights: an int if all are whole within rounding, and so count repeated samples, else a float."""
     nearest = np.round(weights)
     counts = (np.abs(weights - nearest) <= 1e-9 * weights).all()
     return int(nearest.sum()) if counts else float(weights.sum())
 
 
 def trim_mass(losses, weights, alpha: float, *, groups=None) -> np.ndarray:
-    """Apply `itlm.trim` by weighted mass.
+    """Trim as `itlm.trim` does, by weighted mass: return how much of each sample is kept, in [0, weight], shape (n,).
 
     Parameters
     ----------
-    losses : array, shape (n,)
-        The loss of each sample.
-    weights : array of float, shape (n,), above 0
-        The weight of each sample.
+    losses, weights : array of float, shape (n,)
+        The loss of each sample, and its weight, above 0.
     alpha : float in (0, 1]
         Fraction of the total weight W that is kept: floor(alpha W) if all weights are whole, else alpha W.
     groups : array of int, shape (n,), optional
-        Trim within each group, numbered from 0; each keeps its share of the mass.
-
-    Returns
-    -------
-    array of float, shape (n,)
-        How much of each sample is kept, from 0 to its weight.
+        Group numbers, from 0. Trimming is then within each group, which keeps its share of the mass.
 
     Raises
     ------
     ValueError
-        As `itlm.trim` does.
+        As for `itlm.trim`.
     """
     losses, total = as_losses(losses), total_weight(weights)
     h = n_kept(total, alpha) if isinstance(total, int) else alpha * total
@@ -56,19 +49,14 @@ def trim_mass(losses, weights, alpha: float, *, groups=None) -> np.ndarray:
 
 
 def kept_mass(losses, weights, h: float) -> np.ndarray:
-    """Keep a mass h of the smallest losses.
+    """Keep a mass h of the smallest losses: return how much of each sample is kept, shape (n,), with sum h.
 
     Parameters
     ----------
-    losses, weights : array of float, shape (n,)
-        Losses, and the samples' weights.
+    losses, weights
+        As for `trim_mass`.
     h : float
         The mass to keep, at most the sum of the weights.
-
-    Returns
-    -------
-    array of float, shape (n,)
-        How much of each sample is kept; sums to h.
 
     Raises
     ------

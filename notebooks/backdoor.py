@@ -29,7 +29,7 @@
 # %% tags=["parameters"]
 scale: str = "demo"  # data, network and budget: "demo", "cpu" or "paper"
 dataset: str = None  # image set: "cifar10", "mnist" or "mnist5k"; None: set by the scale
-class_a: int = 9  # class that marked images are taken from, in [0, 9]; None: every class but the target
+class_a: int = 9  # true class of marked images, in [0, 9]; None: all except the target
 class_b: int = 4  # class that marked images are labelled as, the target, in [0, 9]
 mark: str = "pixel"  # mark of 1, 3, 5 or 9 pixels: "pixel", "L", "X" or "patch"
 share: float = 0.014  # marked fraction of all training images, in [0, 0.5]
@@ -103,7 +103,7 @@ figures.mosaics(pairs, columns=across) if len(some) else print("no image is mark
 # %%
 def follow(config):
     """Run one method; what was measured, round by round."""
-    for step in backdoor.rounds(config, given):
+    for step in backdoor.rounds(config, given, watch=True):
         measured.setdefault(config.method, []).append(backdoor.measure(step, given, config))
         histories[config.method] = getattr(step, "history", ())
     return pd.DataFrame(measured[config.method]).rename_axis("round")

@@ -61,7 +61,7 @@ chosen = parameters.check(
 # %%
 run = cifar.Config(method="baseline", **chosen)
 given = cifar.task(run)
-(last,) = cifar.rounds(run, given)
+(last,) = cifar.rounds(run, given, watch=True)
 by_pass = pd.DataFrame(last.history, index=range(1, len(last.history) + 1))
 print(f"{len(given.y)} digits, {100 * given.rate:.1f} % of the labels wrong ({noise})")
 by_pass.iloc[[0, len(by_pass) // 4, -1]].round(1).rename_axis("pass")

@@ -219,7 +219,7 @@ def factor(share, kind, i):
     """What one step multiplies the error by, on one data set, where just the bad samples' number is left out."""
     setting = one_step.Config(outputs=kind, clean=1 - share, alpha=1 - share, sigma=0.0, distance=0.5, n=4000, d=d,
                               seed=seed + i)  # fmt: skip
-    data, theta = one_step.begin(setting)
+    data, theta = one_step.task(setting)
     step = theory.take_step(data.X, data.y, theta, data.theta, data.is_bad, 1 - share)
     return step.error / step.distance
 

@@ -65,7 +65,7 @@ live = {}
 for mark, share in MARKS.items():
     run = backdoor.Config(mark=mark, share=share, seed=seed, method="naive")
     given = backdoor.task(run)
-    (last,) = backdoor.rounds(run, given)
+    (last,) = backdoor.rounds(run, given, watch=True)
     live[mark] = pd.DataFrame(last.history, index=range(1, len(last.history) + 1))
     found = backdoor.measure(last, given, run)
     print(f"{mark}: {given.is_bad.sum()} of {len(given.y)} images marked, "

@@ -366,7 +366,7 @@ if changed:
     print(f"Changed from the preset: {changed}. Nothing is claimed of it.")
 else:
     assert knees["full"][SHARES.index(0.7) :].min() >= 0.95, "ITLM-1 does not recover from 70 % clean on"
-    assert tail.after + tail.half_width < 0 and tail.after > -0.2, "the error does not flatten as the closed form says"
+    assert tail.mean + tail.half_width < 0 and tail.mean > -0.2, "the error does not flatten as the closed form says"
     here = [point.error_full / point.error_oracle for point in mine["a"][1:]]
     assert max(here) < 2, "at small noise ITLM-1 is not close to the oracle"
     print("As claimed: recovered at small noise, from the knee on; not consistent at large noise.")

@@ -1,7 +1,7 @@
 """Runs and sweeps made up for tests, and what was recorded of them."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,18 @@ import yaml
 from itlm import sweep
 from itlm.deep import images
 from itlm.experiments import label_noise, labels
+from itlm.parameters import flag, parameter, whole
 from itlm.records import record, tables
 
 SMALL = {"n": 120, "epochs": 1, "batch": 20, "rounds": 2, "noise": "random", "clean": 0.8, "balanced": True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later(labels.Config):
+    """The fields of labels, one day."""
+
+    mirrored: bool = parameter(False, flag(), "whether images are mirrored")
+    width: int = parameter(20, whole(1), "channels")
 
 
 def part(folder, name, seed=0, status="", values=(1.0,), experiment="labels", key=None):
@@ -61,6 +70,19 @@ def finished(parts: Path) -> dict[str, tuple]:
     """The part files, each as it was written: one that is written again differs."""
     paths = sorted(parts.glob("*.json"))
     return {record.read_part(p).key: (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in paths}
+
+
+def colours() -> images.Images:
+    """Colour images of ten kinds, since CIFAR-10 needs a download."""
+    random = np.random.default_rng(0)
+    kinds = random.integers(40, 216, (10, 4, 4, 3)).repeat(8, 1).repeat(8, 2)
+
+    def draw(n):
+        y = np.arange(n) % 10
+        noise = random.integers(-40, 40, (n, 32, 32, 3))
+        return (kinds[y] + noise).astype(np.uint8), y.astype(np.uint8)
+
+    return images.Images(*draw(300), *draw(100))
 
 
 # sweeps of labels; the fixture `place` has their folders

@@ -1,18 +1,20 @@
-"""Backdoors: what is planted and what is tested, a truth that stays outside, and defences with a known answer."""
+"""Backdoors: what is planted and what is tested, and a truth that stays outside."""
 
 import numpy as np
 import pytest
 import torch
 from runs import recorded
-from torch import nn
 
-from itlm.experiments import backdoor, cifar
-from itlm.deep import checkpoints, corruption, images as data, training
-from itlm.rivals import backdoors as defences
-from itlm.records import tables as records
 from itlm import sweep
-from itlm.experiments.backdoor import (Config, measure, rounds, run, task, watched)
-from itlm.deep.networks import SmallNet
+from itlm.deep import checkpoints, images, marks, training
+from itlm.deep.networks import initialised
+from itlm.experiments import attack, backdoor, cifar
+from itlm.experiments.backdoor import Config, measure, rounds, run, task
+from itlm.experiments.recipe import Recipe
+from itlm.experiments.rounds import SingleRound
+from itlm.records import tables
+from itlm.records.record import save_part
+from itlm.rivals import backdoors as rivals
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -40,7 +42,7 @@ def test_the_papers_attack_is_five_percent_of_the_target_class():
 
 @pytest.mark.parametrize("class_a", [1, None])
 def test_the_two_attacked_sets_are_marked_and_without_the_target_class(class_a):
-    given, test = task(small(class_a=class_a)), data.load("mnist5k")
+    given, test = task(small(class_a=class_a)), images.load("mnist5k")
     assert given.is_bad.sum() == 15 and (given.y.numpy()[given.is_bad] == 2).all()
     assert len(given.attack_x) == ((test.test_y != 2) if class_a is None else (test.test_y == 1)).sum()
     assert len(given.other_x) == (test.test_y != 2).sum() and len(given.test_x) == len(test.test_y)
@@ -62,7 +64,7 @@ def test_early_rounds_are_those_of_the_cifar_experiment_and_may_be_full(monkeypa
 
 @pytest.mark.parametrize("method", ["itlm", "oracle"])
 def test_the_selection_that_the_last_network_was_trained_on_is_named(method, monkeypatch):
-    config, fitted, fit = small(method=method), [], training.fit
+    config, fitted, fit = small(method=method).resolved(), [], training.fit
     monkeypatch.setattr(training, "fit", lambda *a, **k: fitted.append(a[3]) or fit(*a, **k))
     steps = list(rounds(config))
     at = backdoor.trained_on(config)
@@ -72,7 +74,7 @@ def test_the_selection_that_the_last_network_was_trained_on_is_named(method, mon
 def test_a_single_fit_was_trained_on_no_selection():
     config = small(early=1, rounds=0).resolved()
     assert backdoor.trained_on(config) is None
-    assert records.series(recorded(config), config, "test_accuracy", None).empty
+    assert tables.series(recorded(config), config, "test_accuracy", None).empty
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,8 @@ def test_a_run_measures_what_it_says_and_its_cost_is_known_beforehand(method):
     if method == "naive":
         passes = [value for t, name, value in record.rows if name == "attack_pass"]
         assert len(passes) == 4 and passes[-1] == pytest.approx(last["attack"])
+        (only,) = rounds(config, watch=True)
+        assert isinstance(only, SingleRound) and [seen["attack_pass"] for seen in only.history] == passes
 
 
 def test_a_naive_run_of_a_pair_keeps_images_before_and_after():
@@ -107,7 +111,7 @@ def test_a_naive_run_of_a_pair_keeps_images_before_and_after():
     before, after = record.arrays["before"], record.arrays["after"]
     mark = task(small()).mark
     assert before.shape == after.shape == (4, 28, 28)
-    assert np.array_equal(after, corruption.watermark(before, mark)) and not np.array_equal(before, after)
+    assert np.array_equal(after, marks.watermark(before, mark)) and not np.array_equal(before, after)
     assert run(small(method="naive", epochs=1.0, class_a=None)).arrays == {}
 
 
@@ -117,13 +121,13 @@ def test_the_last_fit_is_to_what_a_defence_keeps_of_what_the_first_one_has_learn
     monkeypatch.setattr(training, "fit", lambda *a, **k: fits.append((a[3], fit(*a, **k))) or fits[-1][1])
     given = task(config)
     (step,) = rounds(config, given)
-    (everything, first), (kept, last) = fits
+    (everything, (first, _)), (kept, (last, _)) = fits
     assert everything is None and kept is step.kept and last is step.theta
-    found = defences.features(first, given.x)
+    found = rivals.features(first, given.x)
     expected = {
-        "spectral": lambda: defences.spectral_signatures(found, given.y, 22),
-        "clustering": lambda: defences.activation_clustering(found, given.y),
-        "low_loss": lambda: defences.low_loss(training.sample_losses(first, given.x, given.y), 0.9),
+        "spectral": lambda: rivals.spectral_signatures(found, given.y, 22),
+        "clustering": lambda: rivals.activation_clustering(found, given.y),
+        "low_loss": lambda: rivals.low_loss(training.sample_losses(first, given.x, given.y), 0.9),
     }
     assert torch.equal(kept, expected[method]())
 
@@ -133,7 +137,7 @@ def test_a_perfect_detector_may_drop_every_marked_sample(monkeypatch):
     config = small(method="spectral")
     given = task(config)
     apart = torch.randn(300, 8) + 50 * torch.as_tensor(given.is_bad)[:, None]
-    monkeypatch.setattr(defences, "features", lambda network, x: apart)
+    monkeypatch.setattr(rivals, "features", lambda network, x: apart)
     (step,) = rounds(config, given)
     assert not (step.kept.numpy() & given.is_bad).any()
 
@@ -141,12 +145,12 @@ def test_a_perfect_detector_may_drop_every_marked_sample(monkeypatch):
 def test_marks_from_every_class_are_recorded_as_such(tmp_path, monkeypatch):
     configs = [small(class_a=a, method="oracle", epochs=1.0).resolved() for a in (None, 1)]
     for config in configs:
-        records.save_part(run(config), tmp_path)
-    records.collect("backdoor", tmp_path, tmp_path)
-    monkeypatch.setattr(records, "folder", lambda: tmp_path)
+        save_part(run(config), tmp_path)
+    tables.collect("backdoor", tmp_path, tmp_path)
+    monkeypatch.setattr(tables, "folder", lambda: tmp_path)
     assert sweep.faults("backdoor") == []
-    tables = records.results("backdoor.runs"), records.results("backdoor")
-    found = [records.series(tables, config, "bad_kept") for config in configs]
+    recorded_tables = tables.results("backdoor.runs"), tables.results("backdoor")
+    found = [tables.series(recorded_tables, config, "bad_kept") for config in configs]
     assert [len(values) for values in found] == [1, 1]
 
 
@@ -157,7 +161,7 @@ def test_a_strong_mark_is_learnt_and_the_oracle_never_learns_it():
     found = [measure(step, given, config) for step in (naive, oracle)]
     assert found[0]["attack"] > 80 and found[1]["attack"] < 20
     assert min(numbers["test_accuracy"] for numbers in found) > 70
-    assert watched(naive.theta, given, config)["attack_pass"] == pytest.approx(found[0]["attack"])
+    assert attack.watched(naive.theta, given)["attack_pass"] == pytest.approx(found[0]["attack"])
 
 
 @pytest.mark.parametrize("method", ["itlm", "spectral", "clustering", "low_loss"])
@@ -214,58 +218,24 @@ def test_more_marks_than_images_of_the_class_are_refused():
         task(small(share=0.2))
 
 
-# defences
-
-
-def planted(seed=0, n=400, bad=20):
-    """Features of two classes; in class 1 some samples lie apart, in one direction."""
-    random = np.random.default_rng(seed)
-    y = np.arange(n) % 2
-    found, is_bad = random.normal(size=(n, 16)), np.zeros(n, bool)
-    is_bad[random.choice(np.flatnonzero(y == 1), bad, replace=False)] = True
-    found[is_bad, :4] += 6
-    return torch.as_tensor(found).float(), torch.as_tensor(y), is_bad
-
-
-def test_spectral_signatures_drop_what_lies_farthest_along_the_main_direction():
-    found, y, is_bad = planted()
-    kept = defences.spectral_signatures(found, y, 30).numpy()
-    assert not (kept & is_bad).any() and [int(kept[y.numpy() == c].sum()) for c in (0, 1)] == [170, 170]
-    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
-    assert np.array_equal(defences.spectral_signatures(found[order], y[order], 30).numpy(), kept[order])
-
-
-def test_clustering_drops_a_small_cluster_and_leaves_a_class_that_falls_into_halves():
-    found, y, is_bad = planted()
-    kept = defences.activation_clustering(found, y).numpy()
-    assert np.array_equal(kept, ~is_bad)
-    assert defences.activation_clustering(found[~is_bad], y[~is_bad]).all()
-
-
-def test_a_class_too_small_to_cluster_is_left_alone():
-    assert defences.activation_clustering(torch.randn(2, 4), torch.tensor([0, 1])).all()
-
-
-def test_the_low_loss_filter_is_trimming_turned_round():
-    losses = torch.rand(50, generator=torch.Generator().manual_seed(0))
-    kept = defences.low_loss(losses, 0.9)
-    assert kept.sum() == 45 and losses[~kept].max() < losses[kept].min()
-
-
-def test_features_are_what_the_last_layer_sees():
-    network, x = SmallNet(width=4).eval(), torch.randn(7, 3, 32, 32)
-    found = defences.features(network, x, batch=3)
-    assert found.shape == (7, 16)
-    with torch.no_grad():
-        assert torch.allclose(network[-1](found), network(x), atol=1e-5)
-    assert not network[-1]._forward_pre_hooks
-    with pytest.raises(ValueError, match="network has no linear layer"):
-        defences.features(nn.Conv2d(3, 1, 1), x)
-
-
-def test_fits_go_through_the_cifar_experiment():
-    """Every field that the two share has the same value in the inner run."""
+def test_fits_are_those_of_the_cifar_experiment():
+    """What both configurations have decides the same of a fit."""
     config = small().resolved()
-    inner = backdoor._inner(config, "itlm")
-    assert isinstance(inner, cifar.Config)
-    assert all(getattr(inner, name) == getattr(config, name) for name in ("n", "alpha", "seed", "lr", "width", "early"))
+    shared = {name: getattr(config, name) for name in [*Recipe.ranges(), "alpha", "seed", "balanced"]}
+    given = task(config)
+    ours, theirs = backdoor.settings(config, given), cifar.settings(cifar.Config(**shared).resolved(), given)
+    for t, n_seen in ((0, 300), (1, 270), (2, 270)):
+        assert ours.schedule(t, n_seen) == theirs.schedule(t, n_seen)
+    first, second = (initialised(s.make_network, 3).state_dict() for s in (ours, theirs))
+    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    rest = ("seed", "note", "warm", "augment_scoring", "unseen", "chosen_on")
+    assert [getattr(ours, name) for name in rest] == [getattr(theirs, name) for name in rest]
+
+
+def test_at_most_two_thousand_samples_of_each_kind_are_watched(monkeypatch):
+    monkeypatch.setattr(attack, "WATCHED", 10)
+    given, seen, outputs = task(small()), [], training.outputs
+    network = initialised(backdoor.settings(small().resolved(), given).make_network, 0).eval()
+    monkeypatch.setattr(training, "outputs", lambda network, x: seen.append(len(x)) or outputs(network, x))
+    attack.watched(network, given)
+    assert seen == [len(given.attack_x), 10 + 8]  # every 29th of 285, every second of 15

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training import LITTLE, Counted, N, made_up, same, some
+from test_training import LITTLE, Counted, N, made_up, same, some, trained
 from torch import nn
 
 from itlm import iterate
-from itlm.records import tables as records
 from itlm.deep.checkpoints import resumable, write
 from itlm.deep.networks import LeNet, initialised
+from itlm.deep.training import Schedule, fit
+from itlm.errors import Diverged, Refused
+from itlm.records.record import Record
 from itlm.rivals.labels import GeneralizedCrossEntropy
-from itlm.deep.training import Diverged, Schedule, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -44,7 +45,7 @@ def kept_120():
 
 def child_that_is_killed(checkpoint, at):
     die = Counted(at, lambda value: os.kill(os.getpid(), signal.SIGKILL))
-    fit(LITTLE, *made_up(), kept_120(), FIVE_PASSES, seed=7, checkpoint=checkpoint, loss=die)
+    trained(LITTLE, *made_up(), kept_120(), FIVE_PASSES, seed=7, checkpoint=checkpoint, loss=die)
 
 
 def test_a_fit_that_was_killed_ends_at_the_same_weights(tmp_path):
@@ -56,9 +57,9 @@ def test_a_fit_that_was_killed_ends_at_the_same_weights(tmp_path):
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert file.exists()
     went_on = Counted(0, None)
-    resumed = fit(LITTLE, *made_up(), kept_120(), FIVE_PASSES, seed=7, checkpoint=file, loss=went_on)
+    resumed = trained(LITTLE, *made_up(), kept_120(), FIVE_PASSES, seed=7, checkpoint=file, loss=went_on)
     assert went_on.calls == 30 - 12
-    assert same(resumed, fit(LITTLE, *made_up(), kept_120(), FIVE_PASSES, seed=7))
+    assert same(resumed, trained(LITTLE, *made_up(), kept_120(), FIVE_PASSES, seed=7))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -67,14 +68,14 @@ def test_wherever_a_fit_is_stopped_it_ends_at_the_same_weights(tmp_path, stops):
     file, arguments = tmp_path / "fit.pt", (LITTLE, *made_up(), kept_120(), FIVE_PASSES)
     for at in stops:
         with pytest.raises(Stopped):
-            fit(*arguments, seed=7, checkpoint=file, loss=Counted(at, stop))
-    assert same(fit(*arguments, seed=7, checkpoint=file), fit(*arguments, seed=7))
+            trained(*arguments, seed=7, checkpoint=file, loss=Counted(at, stop))
+    assert same(trained(*arguments, seed=7, checkpoint=file), trained(*arguments, seed=7))
     assert not file.exists()
 
 
 def stopped(file, x, y, kept, schedule=FIVE_PASSES, **changes):
     with pytest.raises(Stopped):
-        fit(LITTLE, x, y, kept, schedule, **{"seed": 7, "loss": Counted(16, stop)} | changes, checkpoint=file)
+        trained(LITTLE, x, y, kept, schedule, **{"seed": 7, "loss": Counted(16, stop)} | changes, checkpoint=file)
 
 
 @pytest.mark.parametrize(
@@ -98,15 +99,15 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path, change):
     ours = {"make_network": LITTLE, "x": x, "y": y, "kept": kept_120(), "schedule": FIVE_PASSES, "seed": 7}
     stopped(tmp_path / "fit.pt", x, y, kept_120())
     before = (tmp_path / "fit.pt").read_bytes()
-    with pytest.raises(ValueError, match="checkpoint .*fit.pt is of another fit .*Remove the file or choose another"):
-        fit(**ours | change, checkpoint=tmp_path / "fit.pt")
+    with pytest.raises(Refused, match="checkpoint .*fit.pt is of another fit .*Remove the file or choose another"):
+        trained(**ours | change, checkpoint=tmp_path / "fit.pt")
     assert (tmp_path / "fit.pt").read_bytes() == before
 
 
 def test_the_folder_of_a_checkpoint_is_made_before_anything_is_computed(tmp_path):
     fits, runs = tmp_path / "of" / "fits", tmp_path / "of" / "runs"
     with pytest.raises(Stopped):
-        fit(LITTLE, *made_up(), None, FIVE_PASSES, seed=7, checkpoint=fits / "fit.pt", loss=Counted(1, stop))
+        trained(LITTLE, *made_up(), None, FIVE_PASSES, seed=7, checkpoint=fits / "fit.pt", loss=Counted(1, stop))
     with pytest.raises(Stopped):
         follow(experiment([]), an_empty_record(), runs / "run.pt", stop_at=0)
     assert fits.is_dir() and runs.is_dir()
@@ -128,8 +129,8 @@ def test_a_checkpoint_from_another_device_is_warned_about_and_the_fit_begins_ane
         saved | {"device": device, "identity": "kept otherwise", "generator": torch.zeros(16, dtype=torch.uint8)}, file
     )
     with pytest.warns(UserWarning, match=f"saved on {device}, this fit is on cpu: it is ignored, and"):
-        network = fit(*arguments, seed=7, checkpoint=file, loss=(count := Counted(0, None)))
-    assert count.calls == 30 and same(network, fit(*arguments, seed=7)) and not file.exists()
+        network = trained(*arguments, seed=7, checkpoint=file, loss=(count := Counted(0, None)))
+    assert count.calls == 30 and same(network, trained(*arguments, seed=7)) and not file.exists()
 
 
 def test_a_checkpoint_that_does_not_say_its_device_is_from_a_cpu(tmp_path):
@@ -138,14 +139,16 @@ def test_a_checkpoint_that_does_not_say_its_device_is_from_a_cpu(tmp_path):
     saved = torch.load(file, weights_only=True)
     assert saved.pop("device") == "cpu"
     torch.save(saved, file)
-    assert same(fit(*arguments, seed=7, checkpoint=file, loss=(count := Counted(0, None))), fit(*arguments, seed=7))
+    assert same(
+        trained(*arguments, seed=7, checkpoint=file, loss=(count := Counted(0, None))), trained(*arguments, seed=7)
+    )
     assert count.calls == 30 - 12
 
 
 def test_the_checkpoint_of_a_run_is_refused_by_a_fit(tmp_path):
     torch.save({"key": "0123", "t": 1, "theta": {}, "rows": []}, tmp_path / "run.pt")
-    with pytest.raises(ValueError, match="is of another fit"):
-        fit(LITTLE, *made_up(), None, FIVE_PASSES, seed=0, checkpoint=tmp_path / "run.pt")
+    with pytest.raises(Refused, match="is of another fit"):
+        trained(LITTLE, *made_up(), None, FIVE_PASSES, seed=0, checkpoint=tmp_path / "run.pt")
 
 
 TEARS = {
@@ -162,16 +165,31 @@ def test_a_torn_checkpoint_is_warned_about_and_ignored(tmp_path, tear):
     file.write_bytes(TEARS[tear](file.read_bytes()))
     count = Counted(0, None)
     with pytest.warns(UserWarning, match="checkpoint .*fit.pt cannot be read and is ignored"):
-        network = fit(LITTLE, *arguments, kept_120(), FIVE_PASSES, seed=7, checkpoint=file, loss=count)
+        network = trained(LITTLE, *arguments, kept_120(), FIVE_PASSES, seed=7, checkpoint=file, loss=count)
     assert count.calls == 30 and not file.exists()
-    assert same(network, fit(LITTLE, *arguments, kept_120(), FIVE_PASSES, seed=7))
+    assert same(network, trained(LITTLE, *arguments, kept_120(), FIVE_PASSES, seed=7))
+
+
+@pytest.mark.parametrize("at", [1, 6, 7, 16, 30])
+def test_what_was_seen_before_a_fit_was_stopped_is_in_its_history_too(tmp_path, at):
+    def watch(network, step):
+        assert not network.training
+        return {"step": step, "seen": [network[0].weight.abs().sum().item(), "as text"]}
+
+    file, arguments = tmp_path / "fit.pt", (LITTLE, *made_up(), kept_120(), FIVE_PASSES)
+    with pytest.raises(Stopped):
+        fit(*arguments, seed=7, watch=watch, checkpoint=file, loss=Counted(at, stop))
+    whole = fit(*arguments, seed=7, watch=watch)
+    resumed = fit(*arguments, seed=7, watch=watch, checkpoint=file)
+    assert resumed.history == whole.history and same(resumed.network, whole.network)
+    assert [seen["step"] for seen in whole.history] == [6, 12, 18, 24, 30]
 
 
 def test_a_fit_that_diverged_has_not_saved_what_it_diverged_to(tmp_path):
     file, arguments = tmp_path / "fit.pt", (LITTLE, *made_up(), kept_120(), FIVE_PASSES)
-    with pytest.raises(Diverged, match="in pass 3"):
-        fit(*arguments, seed=7, checkpoint=file, loss=Counted(16, lambda value: value * torch.nan))
-    assert same(fit(*arguments, seed=7, checkpoint=file), fit(*arguments, seed=7))
+    with pytest.raises(Diverged, match="in epoch 3"):
+        trained(*arguments, seed=7, checkpoint=file, loss=Counted(16, lambda value: value * torch.nan))
+    assert same(trained(*arguments, seed=7, checkpoint=file), trained(*arguments, seed=7))
 
 
 # runs
@@ -200,7 +218,7 @@ def of_weight(value):
 
 
 def an_empty_record(key="abc"):
-    return records.Record("toy", key, {}, {})
+    return Record("toy", key, {}, {})
 
 
 def follow(rounds, record, checkpoint, stop_at=None):
@@ -248,10 +266,10 @@ def test_a_run_that_was_stopped_after_its_last_round_has_nothing_left_to_do(tmp_
 def test_the_checkpoint_of_another_run_is_refused(tmp_path):
     with pytest.raises(Stopped):
         follow(experiment([]), an_empty_record(), tmp_path / "run.pt", stop_at=2)
-    with pytest.raises(ValueError, match="run.pt is of run abc, this is run def: remove the file"):
+    with pytest.raises(Refused, match="run.pt is of run abc, this is run def: remove the file"):
         follow(experiment([]), an_empty_record("def"), tmp_path / "run.pt")
     torch.save({"identity": "a fit", "step": 3}, tmp_path / "fit.pt")
-    with pytest.raises(ValueError, match="fit.pt is of run"):
+    with pytest.raises(Refused, match="fit.pt is of run"):
         follow(experiment([]), an_empty_record(), tmp_path / "fit.pt")
 
 

@@ -1,14 +1,14 @@
 """Label errors on colour images: early and full fits, equal steps, nothing lost, a truth that stays outside."""
 
-import numpy as np
 import pytest
 import torch
+from runs import colours
 
-from itlm.experiments import backdoor, cifar, label_noise as noisy
 from itlm.deep import checkpoints, training
-from itlm.records import tables as records
-from itlm.experiments.cifar import (Config, measure, rounds, run, task)
-from itlm.deep.images import Images
+from itlm.experiments import backdoor, cifar, label_noise
+from itlm.experiments.cifar import Config, measure, rounds, run, task
+from itlm.experiments.rounds import SingleRound
+from itlm.records.record import Record
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -25,17 +25,9 @@ def small(**changes):
 
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch):
-    """Colour images of ten kinds, since CIFAR-10 needs a download."""
-    random = np.random.default_rng(0)
-    kinds = random.integers(40, 216, (10, 4, 4, 3)).repeat(8, 1).repeat(8, 2)
-
-    def draw(n):
-        y = np.arange(n) % 10
-        noise = random.integers(-40, 40, (n, 32, 32, 3))
-        return (kinds[y] + noise).astype(np.uint8), y.astype(np.uint8)
-
-    images = Images(*draw(300), *draw(100))
-    monkeypatch.setattr(noisy, "_images", lambda name: images)
+    """Made-up images in place of CIFAR-10."""
+    few = colours()
+    monkeypatch.setattr(label_noise, "_images", lambda name: few)
     monkeypatch.setattr(cifar, "digest", lambda config: "stand-ins")
 
 
@@ -56,19 +48,6 @@ def test_early_rounds_are_short_and_the_full_ones_as_long_as_the_baseline(monkey
     fits.clear()
     (only,) = rounds(small(method="baseline"))
     assert fits[0][1] == 40 and only.kept.all()
-
-
-def test_a_recipe_is_chosen_without_the_test_images(monkeypatch):
-    full = noisy._images("cifar10")
-    monkeypatch.setattr(noisy, "_images", lambda name: full._replace(test_x=None, test_y=None))
-    given = noisy.draw("cifar10", 200, "random", 0.7, 0, held_out=50)
-    seen = {image.tobytes() for image in given.images}
-    assert len(given.test_y) == 50 and torch.bincount(given.test_y).tolist() == [5] * 10
-    known = {image.tobytes(): int(label) for image, label in zip(full.train_x, full.train_y, strict=True)}
-    back = training.to_tensor(full.train_x, like=given.images)
-    for x, y in zip(given.test_x, given.test_y, strict=True):
-        original = full.train_x[int((back - x).abs().sum((1, 2, 3)).argmin())].tobytes()
-        assert original not in seen and known[original] == int(y)
 
 
 def test_full_fits_may_have_equal_passes(monkeypatch):
@@ -164,7 +143,7 @@ def test_at_most_five_thousand_samples_are_watched(monkeypatch):
     seen, outputs = [], training.outputs
     monkeypatch.setattr(training, "outputs", lambda network, x: seen.append(len(x)) or outputs(network, x))
     given = task(small())
-    cifar.watched(cifar.make_network(small(), given).eval(), given)
+    cifar.watched(cifar.make_network(small().resolved(), given).eval(), given)
     assert seen == [100]
 
 
@@ -199,7 +178,7 @@ def test_the_truth_and_the_test_images_never_reach_the_method(method):
 
 @pytest.mark.parametrize("bounded", [True, False])
 def test_bounded_logits_lie_between_minus_one_and_one(bounded):
-    network = cifar.make_network(Config(bounded=bounded), None).eval()
+    network = cifar.make_network(Config(bounded=bounded).resolved(), task(small())).eval()
     with torch.no_grad():
         out = network(50 * torch.randn(8, 3, 32, 32))
     assert (out.abs().max() <= 1) == bounded
@@ -211,21 +190,24 @@ def test_a_baseline_tells_every_pass_how_clean_and_bad_samples_fare():
     by_pass = {name: [value for t, key, value in rows if key == name and t] for name in PASS}
     assert all(len(values) == 4 for values in by_pass.values())
     assert by_pass["accuracy_clean"][-1] > by_pass["accuracy_bad"][-1] and by_pass["loss_auc"][-1] > 60
-    (only,) = rounds(config)
+    (only,) = rounds(config, watch=True)
+    assert isinstance(only, SingleRound) and [
+        dict(zip(PASS, values, strict=True)) for values in zip(*by_pass.values(), strict=True)
+    ] == list(only.history)
     assert cifar.watched(only.theta, task(config)) == {name: values[-1] for name, values in by_pass.items()}
     assert not any(key in PASS for t, key, _ in run(small()).rows if t)
+
+
+@pytest.mark.parametrize("method", ["oracle", "centroid", "self_paced"])
+def test_only_the_baseline_has_a_history(method):
+    (only,) = rounds(small(method=method), watch=True)
+    assert isinstance(only, SingleRound) and only.history == ()
+    assert not any(isinstance(step, SingleRound) for step in rounds(small(), watch=True))
 
 
 def test_without_bad_samples_there_is_no_bad_side():
     names = {key for t, key, _ in run(small(method="baseline", clean=1.0, epochs=1.0)).rows if t}
     assert names == {"accuracy_clean"}  # nor an AUC, which needs both
-
-
-def test_digits_are_framed_and_coloured():
-    given = noisy.Task(*[None] * 8)._replace(x=torch.arange(784.0).reshape(1, 1, 28, 28))
-    framed = cifar.in_colour(given.x)
-    assert framed.shape == (1, 3, 32, 32) and torch.equal(framed[:, 1:2, 2:-2, 2:-2], given.x)
-    assert framed[0, 0, 0].tolist() == [0.0] * 32 and cifar.in_colour(framed) is framed
 
 
 PASS = ("accuracy_clean", "accuracy_bad", "loss_auc")
@@ -278,7 +260,7 @@ def test_a_run_that_was_stopped_in_the_middle_of_a_fit_goes_on_to_the_same_recor
 def test_the_same_seed_gives_the_same_record():
     first, again, other = (run(small(seed=seed)) for seed in (0, 0, 1))
     assert first.rows == again.rows != other.rows and first.key == again.key != other.key
-    assert isinstance(first, records.Record) and first.provenance["status"] == "ok"
+    assert isinstance(first, Record) and first.provenance["status"] == "ok"
 
 
 def test_a_bad_field_is_named():

@@ -461,7 +461,7 @@ def test_losses_of_next_to_nothing_without_coefficients_are_said_in_other_words(
     random = np.random.default_rng(0)
     y = np.arange(200) % 2
     X = y[:, None] + 0.3 * random.standard_normal((200, 2))
-    with pytest.warns(UserWarning, match="which of them are kept says little; use an estimator that is more regular"):
+    with pytest.warns(UserWarning, match="the kept set carries little information; use a more strongly"):
         TrimmedEstimator(KNeighborsClassifier(), 0.75).fit(X, y)
 
 

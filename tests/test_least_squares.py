@@ -13,7 +13,7 @@ from scipy import sparse, stats
 
 from itlm import iterate
 from itlm.least_squares import least_trimmed_squares
-from itlm.linear import simulate
+from itlm.linear import OUTPUTS, simulate
 
 
 def least_squares(X, y):
@@ -292,7 +292,7 @@ X, Y = np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0)
         ({"X": X[:, 0]}, r"X must have shape \(n, d\), both at least 1, got \(6,\)"),
         ({"X": sparse.csr_array(X)}, r"X is sparse, which is not supported: give X.toarray\(\)"),
         ({"y": Y[:5]}, r"y must have shape \(6,\), one output a sample, got \(5,\)"),
-        ({"X": np.where(X == 4, np.nan, X)}, "X has NaN or infinity: drop or mend these samples first"),
+        ({"X": np.where(X == 4, np.nan, X)}, "X has NaN or infinity: drop or correct these samples first"),
         ({"y": np.where(Y == 2, np.inf, Y)}, "y has NaN or infinity"),
         ({"X": X.astype(complex)}, "X must be real numbers, got dtype complex128"),
         ({"alpha": 0}, r"alpha must be in \(0, 1\], got 0"),
@@ -304,9 +304,9 @@ X, Y = np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0)
         ({"max_iter": 1.5}, "max_iter must be an integer of at least 1, got 1.5"),
         ({"start": [1.0]}, r"start must have shape \(2,\), one value a coefficient, got \(1,\)"),
         ({"start": [np.nan, 1.0]}, r"start must be finite, and .* got \[nan"),
-        ({"y": np.r_[Y[:5], 1e160]}, r"y has numbers as large as 1e\+160: drop or mend .* below 1e\+150"),
+        ({"y": np.r_[Y[:5], 1e160]}, r"y has numbers as large as 1e\+160: drop or correct .* below 1e\+150"),
         ({"X": 1e200 * X}, r"X has numbers as large as 1.21e\+202"),
-        ({"y": 1e-170 * Y}, "y has a column of numbers below 1e-150 alone: give it in a smaller unit"),
+        ({"y": 1e-170 * Y}, "y has a column with all numbers below 1e-150: give it in a smaller unit"),
     ],
 )
 def test_faults_are_named(change, message):

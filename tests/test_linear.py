@@ -42,12 +42,12 @@ def test_a_links_slope_is_its_derivative_and_lies_in_its_range(link):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"outputs": "odd"}, "outputs must be one of random, mixture"),
+        ({"outputs": "odd"}, "outputs must be one of .random., .mixture."),
         ({"link": "probit"}, "link must be one of identity, leaky, wavy, got 'probit'"),
         ({"n": 0}, "n must be an integer of at least 1, got 0"),
         ({"n": 10.0}, "n must be an integer of at least 1, got 10.0"),
         ({"d": np.nan}, "d must be an integer of at least 1, got nan"),
-        ({"sigma": -1}, "sigma must be 0 or more, got -1"),
+        ({"sigma": -1}, "sigma must be a number of at least 0, got -1"),
         ({"alpha_star": 1.2}, r"alpha_star must be in \(0, 1\], .*, got 1.2"),
         ({"alpha_star": 0.09}, "alpha_star must be .* at least 1/10 for one clean sample of 10, got 0.09"),
         ({"components": 1}, "components must be an integer of at least 2, got 1"),

@@ -6,7 +6,17 @@ import torch
 from torch import nn
 
 from itlm.deep import training
-from itlm.deep.networks import (Discriminator, Generator, LeNet, SmallNet, WideResNet, initialised, whitening)
+from itlm.deep.networks import (
+    GAN,
+    LATENT,
+    Discriminator,
+    Generator,
+    LeNet,
+    SmallNet,
+    WideResNet,
+    initialised,
+    whitening,
+)
 
 CURVES = {"tanh": np.tanh, "relu": lambda z: np.maximum(z, 0)}
 
@@ -122,7 +132,7 @@ def test_wide_resnets_have_the_published_sizes(depth, width, millions):
 def test_a_depth_that_no_wide_resnet_has_is_named():
     with pytest.raises(ValueError, match=r"depth must be 10, 16, .* got 18"):
         WideResNet(depth=18)
-    with pytest.raises(ValueError, match="normalisation must be 'batch' or 'none', got 'layer'"):
+    with pytest.raises(ValueError, match="normalisation must be one of 'batch', 'none', got 'layer'"):
         SmallNet(normalisation="layer")
 
 
@@ -191,3 +201,27 @@ def test_forward_and_loss_stay_on_the_gpu(make, shape):
             assert training.outputs(network, torch.empty(shape)).device.type == "cuda"
         with pytest.raises(RuntimeError, match="same device"):
             network(torch.empty(shape))
+
+
+# GANs
+
+
+@pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 3)])
+@pytest.mark.parametrize("normalisation", ["none", "batch"])
+def test_images_and_verdicts_have_their_shapes(size, channels, normalisation):
+    both = GAN(size, channels, 4, normalisation)
+    made = both(torch.randn(3, LATENT))
+    assert made.shape == (3, channels, size, size) and made.abs().max() <= 1
+    assert both.discriminator(made).shape == (3,)
+    norms = [layer for layer in both.discriminator if isinstance(layer, nn.BatchNorm2d)]
+    assert bool(norms) == (normalisation == "batch")
+
+
+def test_weights_begin_as_radford_has_them():
+    weights = initialised(lambda: GAN(28, 1, 64), 0).discriminator[2].weight.detach()
+    assert abs(float(weights.mean())) < 1e-3 and abs(float(weights.std()) - 0.02) < 1e-3
+
+
+def test_a_size_without_stages_is_named():
+    with pytest.raises(ValueError, match="size must be one of 28, 32, 64 pixels, got 30"):
+        Generator(30)

@@ -157,7 +157,7 @@ def test_text_comments_and_docstrings_cost_no_rerun(house):
         ("scorecard", "itlm/verdicts.py", "CLOSE = 2.0", "CLOSE = 3.0"),
         ("scorecard", "results/paper/table1.csv", "66.69", "66.70"),
         ("scorecard", "itlm/parameters.py", "class Range", "class Ranges"),
-        ("scorecard", "itlm/experiments/backdoor.py", "SPECTRAL = 1.5", "SPECTRAL = 2.5"),  # found by the list of claims alone
+        ("scorecard", "itlm/experiments/backdoor.py", "SPECTRAL = 1.5", "SPECTRAL = 2.5"),  # named by the claims alone
     ],
 )
 def test_what_made_a_notebook_stale_is_named(house, name, file, old, new):

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from itlm.experiments import labels
-from itlm.rivals import labels as peers
 from itlm.deep import training
-from itlm.experiments.labels import (Config, measure, rounds, task)
-from itlm.rivals.labels import (CoTeaching, GeneralizedCrossEntropy, Pair, SelfPaced)
+from itlm.errors import Missing
+from itlm.experiments import labels
+from itlm.experiments.labels import Config, measure, rounds, task
+from itlm.rivals import labels as rivals
+from itlm.rivals.labels import CoTeaching, GeneralizedCrossEntropy, Pair, SelfPaced
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -45,7 +46,7 @@ def test_generalized_cross_entropy_ends_at_the_two_losses_it_lies_between():
     out, y = logits()
     almost = GeneralizedCrossEntropy(1e-4)(out, y)
     assert almost == pytest.approx(nn.functional.cross_entropy(out, y).item(), rel=1e-3)
-    with pytest.raises(ValueError, match=r"q must be in \(0, 1\], got 0"):
+    with pytest.raises(ValueError, match=r"q must be a number in \(0, 1\], got 0"):
         GeneralizedCrossEntropy(0)
 
 
@@ -59,7 +60,7 @@ def test_the_first_step_of_generalized_cross_entropy_is_as_long_as_that_of_cross
     with pytest.MonkeyPatch.context() as patch:
         rates, fit = [], training.fit
         patch.setattr(training, "fit", lambda *a, **k: rates.append(a[4].lr) or fit(*a, **k))
-        peers.generalized(make, x, y, 1.0, training.Schedule(steps=1, batch=10, lr=0.1), 0)
+        rivals.generalized(make, x, y, 1.0, training.Schedule(steps=1, batch=10, lr=0.1), 0)
     assert rates == [pytest.approx(0.1 * 10**0.7)]
 
 
@@ -101,7 +102,7 @@ def test_a_pair_is_two_networks_with_weights_of_their_own():
     assert not torch.equal(pair.first.weight, pair.second.weight)
 
 
-@pytest.mark.parametrize("method", peers.METHODS)
+@pytest.mark.parametrize("method", rivals.METHODS)
 def test_no_method_is_crippled_where_labels_are_right_and_each_trusts_more_right_ones(method):
     if method == "confident":
         pytest.importorskip("cleanlab")
@@ -126,11 +127,11 @@ def test_the_truth_never_reaches_the_method(method):
 
 
 def test_what_a_method_costs_is_counted():
-    costs = {m: labels.visits(config(method=m)) / labels.visits(config(method="oracle")) for m in peers.METHODS}
+    costs = {m: labels.visits(config(method=m)) / labels.visits(config(method="oracle")) for m in rivals.METHODS}
     assert costs == {"gce": 1, "self_paced": 1, "co_teaching": 2, "confident": 6}
 
 
 def test_confident_learning_without_its_package_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
-    with pytest.raises(peers.Missing, match="cleanlab is not installed: pip install cleanlab"):
-        peers.confident(None, None, np.zeros(3), 0.5, training.Schedule(epochs=1), 0)
+    with pytest.raises(Missing, match="cleanlab is not installed: pip install cleanlab"):
+        rivals.confident(None, None, np.zeros(3), 0.5, training.Schedule(epochs=1), 0)

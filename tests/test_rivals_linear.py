@@ -46,7 +46,7 @@ def test_methods_take_data_frames_and_name_what_is_wrong(name):
     assert np.allclose(method(frame[::-1], series[::-1]), method(X[::-1], y[::-1]))
     for change, said in (
         ((X[:2], y[:2]), "X has 2 samples for 3 features: give at least as many"),
-        ((np.where(X == X[3], np.nan, X), y), "X has NaN or infinity: drop or mend these samples first"),
+        ((np.where(X == X[3], np.nan, X), y), "X has NaN or infinity: drop or correct these samples first"),
         ((X, np.where(y == y[3], np.inf, y)), "y has NaN or infinity"),
         ((X, y[:5]), r"y must have shape \(60,\)"),
     ):

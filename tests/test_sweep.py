@@ -21,16 +21,17 @@ from runs import (
     part,
     quick,
     run_and_collect,
-    tables,
+    tables_in,
     texts,
     use,
     write,
 )
 
-from itlm.deep import images as data, training
-from itlm.experiments import labels
-from itlm.records import tables as records
 from itlm import sweep
+from itlm.deep import images, training
+from itlm.errors import GridError
+from itlm.experiments import labels
+from itlm.records import record, tables
 from itlm.sweep import configurations, expand
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -56,13 +57,13 @@ def test_blocks_follow_each_other_and_know_better_than_what_is_fixed():
 
 
 def test_a_configuration_that_could_not_take_a_step_is_named():
-    with pytest.raises(sweep.GridError, match="{.*'early': 1.*}: early_epochs=0.1 over n=120 samples do not fill"):
+    with pytest.raises(GridError, match="{.*'early': 1.*}: early_epochs=0.1 over n=120 samples do not fill"):
         list(expand(grid({"early": 1, "early_epochs": 0.1}, **SMALL)))
 
 
 def test_whole_numbers_may_be_given_by_their_ends():
     assert [c.seed for c in configurations(grid({"seed": "3..5", "clean": 0.7}))] == [3, 4, 5]
-    with pytest.raises(sweep.GridError, match="seed has no values"):
+    with pytest.raises(GridError, match="seed has no values"):
         list(configurations(grid({"seed": "5..3"})))
 
 
@@ -93,7 +94,7 @@ def test_the_grids_of_the_book_expand(path):
 def test_a_run_has_its_key_and_the_visits_it_will_cost():
     first, second = expand(grid({"method": ["itlm", "oracle"]}, n=300, epochs=2, rounds=3, batch=50))
     assert (first.visits, second.visits) == (4 * 600, 600)
-    assert first.key == records.key("labels", labels.RECIPE, first.config, data.digest("mnist5k"))
+    assert first.key == record.key("labels", labels.RECIPE, first.config, images.digest("mnist5k"))
     assert str(second).startswith(f"{second.key} ") and "method=oracle" in str(second)
 
 
@@ -108,7 +109,7 @@ def test_a_plan_lists_the_runs_with_their_cost_and_runs_none(place, capsys):
     assert "method=oracle" in lines[1] and "seed=1" in lines[2] and last == "4 runs left, cost not known yet"
     assert list((place / "results").iterdir()) == list((place / "parts").iterdir()) == []
     part(place / "parts", "visits", seed=9, values=(36000.0,))
-    records.collect("labels", place / "parts")
+    tables.collect("labels", place / "parts")
     for end in (".runs", ""):
         file = place / "results" / f"labels{end}.csv"
         file.write_text(file.read_text().replace("visits_0", "visits").replace(",0.0,cpu,", ",10.0,cpu,"))
@@ -120,7 +121,7 @@ def test_a_plan_lists_the_runs_with_their_cost_and_runs_none(place, capsys):
 
 def test_a_plan_after_nothing_but_failures_knows_no_cost(place, capsys):
     part(place / "parts", "m", seed=9, values=(), status="Diverged: nan")
-    records.collect("labels", place / "parts")
+    tables.collect("labels", place / "parts")
     assert sweep.main([write(place, {"seed": 0}), "--plan"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "1 runs left, cost not known yet"
 
@@ -138,18 +139,18 @@ def test_what_is_recorded_is_not_run_again(place, monkeypatch, capsys):
     assert run_and_collect(first) == 0 and seeds == [0, 1] and texts(place / "results") == before
     (place / "results" / "labels.runs.csv").unlink()  # parts that no one has collected yet count too
     assert sweep.main([first]) == 0 and seeds == [0, 1]
-    assert sweep.main([first, "--collect"]) == 0 and len(tables(place / "results")[1]) == 14
+    assert sweep.main([first, "--collect"]) == 0 and len(tables_in(place / "results")[1]) == 14
     for file in (place / "parts").iterdir():
         file.unlink()
     assert run_and_collect(write(place, {"seed": [0, 1, 2], "method": "oracle"})) == 0 and seeds == [0, 1, 2]
-    assert sorted(tables(place / "results")[0].seed) == [0, 1, 2]
+    assert sorted(tables_in(place / "results")[0].seed) == [0, 1, 2]
 
 
 def test_a_key_of_digits_is_recognised_as_recorded(place, monkeypatch):
     path, seeds = write(place, {"seed": 0}), begun(monkeypatch)
-    monkeypatch.setattr(records, "key", lambda *_: "012345678901")
+    monkeypatch.setattr(record, "key", lambda *_: "012345678901")
     part(place / "parts", "m", key="012345678901").rename(place / "012345678901.json")
-    records.collect("labels", place)
+    tables.collect("labels", place)
     assert sweep.main([path]) == 0 and seeds == []
 
 
@@ -158,7 +159,7 @@ def test_a_raised_recipe_is_run_anew(place, monkeypatch):
     run_and_collect(path)
     monkeypatch.setattr(labels, "RECIPE", labels.RECIPE + 1)
     run_and_collect(path)
-    assert sorted(tables(place / "results")[0].recipe) == [labels.RECIPE - 1, labels.RECIPE]
+    assert sorted(tables_in(place / "results")[0].recipe) == [labels.RECIPE - 1, labels.RECIPE]
 
 
 def test_a_run_that_fails_is_recorded_with_its_reason_and_stops_no_other(place, capsys, monkeypatch):
@@ -169,7 +170,7 @@ def test_a_run_that_fails_is_recorded_with_its_reason_and_stops_no_other(place, 
     assert "lr=10.0" in said and "Diverged: the training loss is" in said
     assert sweep.main([path, "--collect"]) == 1
     assert said in capsys.readouterr().out
-    runs, values = tables(place / "results")
+    runs, values = tables_in(place / "results")
     runs = runs.set_index("seed").sort_index()
     assert runs.status.tolist() == ["ok", "failed", "ok"]
     assert runs.reason[1].startswith("Diverged: the training loss is ") and runs.reason[[0, 2]].isna().all()
@@ -262,23 +263,23 @@ def watch(log: Path) -> None:
         with log.open("a") as file:
             print(*words, file=file)
 
-    run, fit, save = labels.run, training.fit, records.save_part
+    run, fit, save = labels.run, training.fit, record.save_part
 
     def noted_run(config, **options):
         note("begin", options["checkpoint"].stem)
         return run(config, **options)
 
     def noted_fit(*arguments, **options):
-        network = fit(*arguments, **options)
+        fitted = fit(*arguments, **options)
         note("fit", *options["note"].split(), options["seed"])
-        return network
+        return fitted
 
-    def noted_save(record, parts):
-        path = save(record, parts)
-        note("end", record.key)
+    def noted_save(done, parts):
+        path = save(done, parts)
+        note("end", done.key)
         return path
 
-    labels.run, training.fit, records.save_part = noted_run, noted_fit, noted_save
+    labels.run, training.fit, record.save_part = noted_run, noted_fit, noted_save
 
 
 def test_a_sweep_that_was_killed_three_times_ends_as_if_it_had_not(place, monkeypatch):
@@ -292,7 +293,7 @@ def test_a_sweep_that_was_killed_three_times_ends_as_if_it_had_not(place, monkey
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert not (place / "results" / "labels.runs.csv").exists()
         assert before.items() <= (before := finished(place / "parts")).items()
-    for holder, name in ((labels, "run"), (training, "fit"), (records, "save_part")):
+    for holder, name in ((labels, "run"), (training, "fit"), (record, "save_part")):
         monkeypatch.setattr(holder, name, getattr(holder, name))  # what watch replaces is put back afterwards
     watch(place / "log")
     assert run_and_collect(str(place / "grid.yaml")) == 0

@@ -1,7 +1,6 @@
 """Sweeps that go wrong: a fault is named with its file and line, and nothing that was recorded is lost."""
 
 import fcntl
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -9,13 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from runs import begun, finished, part, quick, run_and_collect, tables, texts, write
+from runs import begun, finished, part, quick, run_and_collect, tables_in, texts, write
 
-from itlm.deep import images as data
-from itlm.experiments import labels, regressors
-from itlm.rivals import labels as peers
-from itlm.records import tables as records
-from itlm import sweep
+from itlm import files, sweep
+from itlm.errors import Damaged, DataError, Missing, Refused
+from itlm.experiments import labels
+from itlm.records import record, tables
 from itlm.sweep import expand
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,11 +55,13 @@ def test_a_grid_that_cannot_be_run_is_named_with_its_line(tmp_path, capsys, text
     assert not list(tmp_path.glob("parts/*"))
 
 
-@pytest.mark.parametrize("name", ["lables", "data", 3])
+@pytest.mark.parametrize("name", ["lables", "data", "measures", "itlm.files", 3])
 def test_a_grid_of_no_experiment_says_what_one_is(tmp_path, capsys, name):
     path = tmp_path / "grid.yaml"
     path.write_text(yaml.safe_dump({"experiment": name, "blocks": [{"seed": 0}]}))
-    assert f"{path}: experiment must be a module of itlm such as labels or gan: " in refused(capsys, path)
+    assert f"{path}: experiment must be a module of itlm.experiments such as labels or gan, or one of " in refused(
+        capsys, path
+    )
 
 
 def test_a_grid_that_is_missing_is_named_with_those_that_are_there(tmp_path, capsys):
@@ -92,12 +92,12 @@ def test_what_is_collected_without_the_data_set_is_said(tmp_path, place, capsys,
     assert sweep.main([path, "--collect"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("1 runs added to results/; which ones are left or failed is not known here: no mnist in ")
-    assert len(tables(place / "results")[0]) == 1
+    assert len(tables_in(place / "results")[0]) == 1
 
 
 def test_a_package_that_an_experiment_needs_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    monkeypatch.delitem(sys.modules, "itlm.labels")
+    monkeypatch.delitem(sys.modules, "itlm.experiments.labels")
     monkeypatch.setitem(sys.modules, "torch", None)
     path = tmp_path / "grid.yaml"
     path.write_text(yaml.safe_dump({"experiment": "labels", "blocks": [{"seed": 0}]}))
@@ -113,15 +113,15 @@ def test_a_checkpoint_that_is_refused_is_no_failed_run(place, capsys, monkeypatc
     def picky(config, *, checkpoint):
         seeds.append(config.seed)
         if left_behind.exists():
-            raise records.Refused("checkpoint x is of another fit")
+            raise Refused("checkpoint x is of another fit")
         return quick(config)
 
     monkeypatch.setattr(labels, "run", picky)
     assert run_and_collect(path) == 0 and seeds == [0, 0]
-    assert "ANEW" in capsys.readouterr().out and tables(place / "results")[0].status.tolist() == ["ok"]
+    assert "ANEW" in capsys.readouterr().out and tables_in(place / "results")[0].status.tolist() == ["ok"]
 
 
-FAULTS = [OSError(5, "Input/output error"), data.DataError("mnist is gone"), ImportError("No module named 'sklearn'")]
+FAULTS = [OSError(5, "Input/output error"), DataError("mnist is gone"), ImportError("No module named 'sklearn'")]
 FAULTS += [MemoryError("Unable to allocate 9 GiB"), torch.cuda.OutOfMemoryError("CUDA out of memory")]
 FAULTS += [RuntimeError("CUDA error: an illegal memory access was encountered")]
 
@@ -156,7 +156,7 @@ def test_a_fault_of_the_machine_stops_the_sweep_and_is_no_failed_run(place, caps
 def test_runs_whose_package_is_missing_are_left_out_and_stay_to_be_done(place, capsys, monkeypatch):
     def lacking(config, **_):
         if config.method == "confident":
-            raise records.Missing("cleanlab is not installed: pip install cleanlab")
+            raise Missing("cleanlab is not installed: pip install cleanlab")
         return quick(config)
 
     path = write(place, {"method": ["confident", "oracle"]})
@@ -165,7 +165,6 @@ def test_runs_whose_package_is_missing_are_left_out_and_stay_to_be_done(place, c
     said = capsys.readouterr().out
     assert "LEFT OUT" in said and "method=confident" in said and "pip install cleanlab" in said
     assert "1 runs added to results/, 1 left to run" in said
-    assert peers.Missing is regressors.Missing is records.Missing
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
@@ -175,35 +174,44 @@ def test_a_full_disk_loses_nothing_that_was_recorded(place, capsys, monkeypatch,
     if what != "checkpoint":
         monkeypatch.setattr(labels, "run", quick)
     part(place / "parts", "m", seed=9)
-    records.collect("labels", place / "parts")
+    tables.collect("labels", place / "parts")
     recorded = texts(place / "results")
     first, second = expand(sweep.load(Path(path)))
-    full = {  # where a file is written before it gets its name
-        "part": place / "parts" / f".{second.key}.json.tmp",
-        "checkpoint": place / "parts" / f"{second.key}.pt.{os.getpid()}.tmp",
-        "values": place / "results" / ".labels.csv.tmp",
-        "runs": place / "results" / ".labels.runs.csv.tmp",
+    full = {
+        "part": place / "parts" / f"{second.key}.json",
+        "checkpoint": place / "parts" / f"{second.key}.pt",
+        "values": place / "results" / "labels.csv",
+        "runs": place / "results" / "labels.runs.csv",
     }[what]
-    full.symlink_to("/dev/full")
-    name = full.name.removesuffix(".tmp").removeprefix(".").removesuffix(f".{os.getpid()}")
-    codes = [sweep.main([path]), sweep.main([path, "--collect"])]
+    opened = []
+
+    def opening(file, mode):
+        if Path(file).name.startswith(f".{full.name}."):  # where it is written before it gets its name
+            opened.append(Path(file))
+            opened[-1].symlink_to("/dev/full")
+        return open(file, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "open", opening, raising=False)
+        codes = [sweep.main([path]), sweep.main([path, "--collect"])]
     said = capsys.readouterr().err
-    assert 2 in codes and f"No space left on device: '{full.with_name(name)}'" in said and "making room" in said
-    assert not full.is_symlink() and not list(place.rglob("*.tmp"))  # what was half written takes no room
+    assert 2 in codes and f"No space left on device: '{full}'" in said and "making room" in said
+    assert opened and not list(place.rglob("*.tmp"))  # what was half written takes no room
     assert first.key in finished(place / "parts") and all(
         set(old.splitlines()) <= set(new.splitlines())
         for old, new in zip(recorded, texts(place / "results"), strict=True)
     )
     before = finished(place / "parts")
     assert run_and_collect(path) == 0 and before.items() <= finished(place / "parts").items()
-    assert tables(place / "results")[0].status.tolist() == ["ok"] * 3
-    assert set(tables(place / "results")[1].key) == set(tables(place / "results")[0].key)
+    assert tables_in(place / "results")[0].status.tolist() == ["ok"] * 3
+    assert set(tables_in(place / "results")[1].key) == set(tables_in(place / "results")[0].key)
 
 
 def test_a_folder_without_file_locks_is_refused(place, capsys, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(37, "No locks available")))
     said = refused(capsys, write(place, {"seed": 0}))
-    assert "No locks available" in said and "--parts and results/ must lie on a file system with file locks" in said
+    assert "No locks available" in said and f"'{place}/parts/" in said
+    assert "(the folder must be on a file system with file locks)" in said
 
 
 def lines(path, number, change):
@@ -271,7 +279,7 @@ def test_a_table_that_a_hand_has_changed_is_named_with_its_line_and_left_alone(
 ):
     for seed in (0, 1):
         part(place / "parts", "m", seed, values=(1.0, 2.0))
-    records.collect("labels", place / "parts")
+    tables.collect("labels", place / "parts")
     for file in (place / "parts").iterdir():
         file.unlink()
     table, seeds, path = place / "results" / name, begun(monkeypatch, quick), write(place, {"seed": [5, 6]})
@@ -287,10 +295,10 @@ def test_a_table_that_a_hand_has_changed_is_named_with_its_line_and_left_alone(
     assert seeds == [] and texts(place / "results") == after
     if (name, spoil, line, message) in TORN:  # a page says so too
         for read in (
-            lambda: records.results(name.removesuffix(".csv")),
-            lambda: records.collect("labels", place / "parts"),
+            lambda: tables.results(name.removesuffix(".csv")),
+            lambda: tables.collect("labels", place / "parts"),
         ):
-            with pytest.raises(records.Damaged, match=f":{line}: .*{message}"):
+            with pytest.raises(Damaged, match=f":{line}: .*{message}"):
                 read()
         assert texts(place / "results") == after
     table.write_bytes(before)
@@ -320,7 +328,7 @@ def test_a_part_that_is_torn_or_no_part_is_named_and_nothing_is_collected(place,
 
 
 def test_a_reason_of_several_lines_is_recorded_in_one(place):
-    record = records.begin("labels", 1, labels.Config(seed=3).resolved(), "ab" * 32)
-    records.save_part(record.finish('Error: one,\n  "two"\n\nthree'), place / "parts")
-    records.collect("labels", place / "parts")
-    assert records.results("labels.runs").reason.tolist() == ['Error: one, "two" three']
+    run = record.begin("labels", 1, labels.Config(seed=3).resolved(), "ab" * 32)
+    record.save_part(run.finish('Error: one,\n  "two"\n\nthree'), place / "parts")
+    tables.collect("labels", place / "parts")
+    assert tables.results("labels.runs").reason.tolist() == ['Error: one, "two" three']

@@ -150,20 +150,23 @@ def test_the_basin_asks_for_less_noise_where_less_is_kept():
     [
         (lambda X, y, t, bad: theory.take_step(X, y, t, t, bad, 0.01), "alpha n >= d is needed"),
         (lambda X, y, t, bad: theory.take_step(X, y, t, t, bad, 0.5, link="wavy"), "Lemma 5 is about full updates"),
-        (lambda X, y, t, bad: theory.take_step(X, y, t, t, bad, 0.5, step=0.0), "step must be above 0"),
+        (lambda X, y, t, bad: theory.take_step(X, y, t, t, bad, 0.5, step=0.0), "step must be a number above 0"),
         (lambda X, y, t, bad: theory.smallest_eigenvalue(X, 0), r"k must be an integer in \[1, 200\], got 0"),
         (lambda X, y, t, bad: theory.largest_eigenvalue(X, 3.0), r"k must be an integer in \[1, 200\], got 3.0"),
         (lambda X, y, t, bad: theory.largest_eigenvalue(X[:, 0], 1), "shape"),
         (lambda X, y, t, bad: theory.exact_trimmed_squares(X, y, 0.01), "alpha n >= d is needed"),
         (lambda X, y, t, bad: theory.exact_trimmed_squares(X, y, 0.5), "enumerate at most a million"),
         (lambda X, y, t, bad: theory.population_step(0.5, 0.5, 0.8, 1.0, outputs="mixture"), "have no closed form"),
-        (lambda X, y, t, bad: theory.population_step(0.5, 0.5, 1.2, 1.0), r"clean must be in \(0, 1\], got 1.2"),
+        (
+            lambda X, y, t, bad: theory.population_step(0.5, 0.5, 1.2, 1.0),
+            r"clean must be a number in \(0, 1\], got 1.2",
+        ),
         (lambda X, y, t, bad: theory.basin(1.0, 1.0, 1.0, 0.1), r"alpha must be in \(0, 1\)"),
-        (lambda X, y, t, bad: theory.central_square(1.2), r"a must be in \[0, 1\]"),
-        (lambda X, y, t, bad: theory.clean_contraction(0.0, 1.0), r"alpha must be in \(0, 1\], got 0.0"),
+        (lambda X, y, t, bad: theory.central_square(1.2), r"a must be a number in \[0, 1\], got 1.2"),
+        (lambda X, y, t, bad: theory.clean_contraction(0.0, 1.0), r"alpha must be a number in \(0, 1\], got 0.0"),
         (lambda X, y, t, bad: theory.selection(X, y, t, 0.5, "logit"), "link must be one of identity, leaky, wavy"),
         (lambda X, y, t, bad: theory.population_step(0.5, 0.5, 0.8, 0.0), "sigma must be above 0"),
-        (lambda X, y, t, bad: theory.certified_corruption(0.0), r"level must be in \[1e-6, 100\]"),
+        (lambda X, y, t, bad: theory.certified_corruption(0.0), r"level must be a number in \[1e-06, 100\], got 0.0"),
     ],
 )
 def test_what_does_not_exist_is_refused_by_name(call, said):
@@ -176,7 +179,7 @@ def test_a_link_without_bounds_has_no_lemma_6(monkeypatch):
     data, theta = instance(0)
     step = theory.take_step(data.X, data.y, theta, data.theta, data.is_bad, 0.75, step=0.1)
     monkeypatch.setitem(LINKS, "flat", LINKS["identity"]._replace(low=0.0))
-    with pytest.raises(ValueError, match="Lemma 6 asks for 0 < a and b finite"):
+    with pytest.raises(ValueError, match="Lemma 6 needs 0 < a and b finite"):
         theory.lemma_6(step, 0.1, link="flat")
 
 

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from itlm.deep import images as data, training
-from itlm.deep.networks import LeNet, pick_device
-from itlm.deep.training import (Diverged, Schedule, batches, derived_seed, fit, sample_losses)
+from itlm.deep import images, training
+from itlm.deep.inputs import to_tensor
+from itlm.deep.networks import LeNet, initialised, pick_device
+from itlm.deep.training import Schedule, batches, derived_seed, fit, sample_losses
+from itlm.errors import Diverged
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,8 +30,13 @@ LITTLE = partial(LeNet, channels=(4, 8, 32))  # LeNet's layers, a hundredth of i
 
 @pytest.fixture(scope="module")
 def digits():
-    images = data.load("mnist5k")
-    return training.to_tensor(images.train_x[:N]), torch.tensor(images.train_y[:N].astype(int))
+    loaded = images.load("mnist5k")
+    return to_tensor(loaded.train_x[:N]), torch.tensor(loaded.train_y[:N].astype(int))
+
+
+def trained(*arguments, **options):
+    """The network of a fit."""
+    return fit(*arguments, **options).network
 
 
 def some(seed=0, n=N):
@@ -55,22 +62,22 @@ def made_up(n=N, seed=0):
     ("fields", "message"),
     [
         ({}, "exactly one of epochs and steps, got epochs=None, steps=None"),
-        ({"epochs": 1, "steps": 1}, "exactly one of epochs and steps, got epochs=1, steps=1"),
-        ({"epochs": -1}, "epochs must be a number of at least 0 or None, got -1"),
-        ({"epochs": float("nan")}, "epochs must be a number of at least 0 or None, got nan"),
-        ({"epochs": float("inf")}, "epochs must be finite, got inf"),
+        ({"epochs": 1, "steps": 1}, "exactly one of epochs and steps, got epochs=1.0, steps=1"),
+        ({"epochs": -1}, r"epochs must be a number in \[0, 1000000000.0\] or None, got -1"),
+        ({"epochs": float("nan")}, r"epochs must be a number in \[0, 1000000000.0\] or None, got nan"),
+        ({"epochs": float("inf")}, r"epochs must be a number in \[0, 1000000000.0\] or None, got inf"),
         ({"steps": -1}, "steps must be an integer of at least 0 or None, got -1"),
         ({"steps": 2.5}, "steps must be an integer of at least 0 or None, got 2.5"),
         ({"steps": 1, "batch": 0}, "batch must be an integer of at least 1, got 0"),
         ({"steps": 1, "batch": 10.5}, "batch must be an integer of at least 1, got 10.5"),
-        ({"steps": 1, "lr": -0.1}, "lr must be a number of at least 0, got -0.1"),
-        ({"steps": 1, "lr": float("inf")}, "lr must be finite, got inf"),
-        ({"steps": 1, "weight_decay": -1}, "weight_decay must be a number of at least 0, got -1"),
-        ({"steps": 1, "weight_decay": float("inf")}, "weight_decay must be finite, got inf"),
-        ({"steps": 1, "momentum": 1}, r"momentum must be in \[0, 1\), got 1"),
-        ({"steps": 1, "momentum": -0.1}, r"momentum must be in \[0, 1\), got -0.1"),
-        ({"steps": 1, "augment": True}, "augment must be one of none, mirror, shift, got True"),
-        ({"steps": 1, "shape": "cosine"}, "shape must be one of constant, drop, one_cycle, got 'cosine'"),
+        ({"steps": 1, "lr": -0.1}, r"lr must be a number in \[0, 1000000000.0\], got -0.1"),
+        ({"steps": 1, "lr": float("inf")}, r"lr must be a number in \[0, 1000000000.0\], got inf"),
+        ({"steps": 1, "weight_decay": -1}, r"weight_decay must be a number in \[0, 1000000000.0\], got -1"),
+        ({"steps": 1, "weight_decay": float("inf")}, r"weight_decay must be a number in \[0, 1000000000.0\], got inf"),
+        ({"steps": 1, "momentum": 1}, r"momentum must be a number in \[0, 0.999\], got 1"),
+        ({"steps": 1, "momentum": -0.1}, r"momentum must be a number in \[0, 0.999\], got -0.1"),
+        ({"steps": 1, "augment": True}, "augment must be one of 'none', 'mirror', 'shift', got True"),
+        ({"steps": 1, "shape": "cosine"}, "shape must be one of 'constant', 'drop', 'one_cycle', got 'cosine'"),
     ],
 )
 def test_a_bad_schedule_is_named(fields, message):
@@ -175,26 +182,26 @@ def plain_sgd(make, x, y, schedule, seed, kept=None):
     ],
 )
 def test_keeping_all_is_ordinary_training_bit_for_bit(digits, make, schedule):
-    network = fit(make, *digits, None, schedule, seed=3)
+    network = trained(make, *digits, None, schedule, seed=3)
     assert same(network, plain_sgd(make, *digits, schedule, 3))
-    assert same(network, fit(make, *digits, torch.ones(N, dtype=torch.bool), schedule, seed=3))
-    assert same(network, fit(make, *digits, np.ones(N, bool), schedule, seed=3))
+    assert same(network, trained(make, *digits, torch.ones(N, dtype=torch.bool), schedule, seed=3))
+    assert same(network, trained(make, *digits, np.ones(N, bool), schedule, seed=3))
 
 
 def test_keeping_some_is_ordinary_training_on_those_for_as_many_steps(digits):
     schedule, kept = Schedule(epochs=3, batch=20, lr=0.1), some()
-    network = fit(LITTLE, *digits, kept, schedule, seed=3)
+    network = trained(LITTLE, *digits, kept, schedule, seed=3)
     assert same(network, plain_sgd(LITTLE, *digits, schedule, 3, kept))
     x, y = digits
-    assert same(network, fit(LITTLE, x[kept], y[kept], None, Schedule(steps=30, batch=20, lr=0.1), seed=3))
+    assert same(network, trained(LITTLE, x[kept], y[kept], None, Schedule(steps=30, batch=20, lr=0.1), seed=3))
 
 
 def test_what_is_not_kept_has_no_influence(digits):
     x, y = (part.clone() for part in digits)
     kept, schedule = some(), Schedule(epochs=1, batch=20)
-    before = fit(LITTLE, x, y, kept, schedule, seed=0)
+    before = trained(LITTLE, x, y, kept, schedule, seed=0)
     x[~kept], y[~kept] = torch.nan, 0
-    assert same(before, fit(LITTLE, x, y, kept, schedule, seed=0))
+    assert same(before, trained(LITTLE, x, y, kept, schedule, seed=0))
 
 
 # fit: the seed, and nothing else
@@ -204,17 +211,17 @@ def test_the_seed_decides_the_weights_and_no_global_generator_is_touched(digits)
     schedule = Schedule(epochs=1, batch=20, augment="shift")
     states = lambda: (torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate())  # noqa: E731
     before = states()
-    first = fit(LITTLE, *digits, None, schedule, seed=1)
+    first = trained(LITTLE, *digits, None, schedule, seed=1)
     sample_losses(first, *digits)
     assert states() == before
     torch.manual_seed(99)
-    assert same(first, fit(LITTLE, *digits, None, schedule, seed=1))
-    assert not same(first, fit(LITTLE, *digits, None, schedule, seed=2))
+    assert same(first, trained(LITTLE, *digits, None, schedule, seed=1))
+    assert not same(first, trained(LITTLE, *digits, None, schedule, seed=2))
 
 
 def test_a_fit_leaves_its_data_alone_and_ends_in_eval_mode(digits):
     x, y = (part.clone() for part in digits)
-    network = fit(LITTLE, *digits, some(), Schedule(epochs=1, batch=20, augment="shift"), seed=0)
+    network = trained(LITTLE, *digits, some(), Schedule(epochs=1, batch=20, augment="shift"), seed=0)
     assert not network.training
     assert torch.equal(x, digits[0]) and torch.equal(y, digits[1]) and digits[0].is_contiguous()
 
@@ -226,19 +233,31 @@ def test_watching_shows_the_network_after_each_pass_and_changes_nothing(digits):
         seen.append((step, any(module.training for module in network.modules())))
 
     before = torch.get_rng_state()
-    watched = fit(make, *digits, None, schedule, seed=0, watch=watch)
+    watched = trained(make, *digits, None, schedule, seed=0, watch=watch)
     assert seen == [(6, False), (12, False), (18, False), (20, False)]
     torch.set_rng_state(before)  # of Moody's dropout
-    assert same(watched, fit(make, *digits, None, schedule, seed=0))
+    assert same(watched, trained(make, *digits, None, schedule, seed=0))
+
+
+def test_what_watching_finds_is_returned_epoch_by_epoch(digits):
+    def watch(network, step):
+        return {"step": step, "loss": sample_losses(network, *digits).mean().item()}
+
+    schedule = Schedule(epochs=3, batch=30)
+    network, history = fit(LITTLE, *digits, None, schedule, seed=0, watch=watch)
+    assert [seen["step"] for seen in history] == [6, 12, 18, 20]
+    losses = [seen["loss"] for seen in history]
+    assert len(set(losses)) == 4 and losses[-1] == sample_losses(network, *digits).mean().item()
+    assert fit(LITTLE, *digits, None, schedule, seed=0).history == []
 
 
 def test_no_steps_give_the_initial_weights(digits):
-    network = fit(LITTLE, *digits, None, Schedule(steps=0, batch=20), seed=4)
-    assert same(network, training.initialised(LITTLE, 4))
+    network = trained(LITTLE, *digits, None, Schedule(steps=0, batch=20), seed=4)
+    assert same(network, initialised(LITTLE, 4))
 
 
 def test_it_learns(digits):
-    network = fit(LeNet, *digits, None, Schedule(epochs=5, batch=10), seed=0)
+    network = trained(LeNet, *digits, None, Schedule(epochs=5, batch=10), seed=0)
     with torch.no_grad():
         assert (network(digits[0]).argmax(1) == digits[1]).double().mean() > 0.9
 
@@ -246,11 +265,11 @@ def test_it_learns(digits):
 def test_a_progress_bar_that_is_switched_off_stops_no_fit(digits, monkeypatch):
     bar = training.tqdm
     monkeypatch.setattr(training, "tqdm", lambda **settings: bar(**settings, disable=True))
-    fit(LITTLE, *digits, None, Schedule(epochs=1, batch=20), seed=0)
+    trained(LITTLE, *digits, None, Schedule(epochs=1, batch=20), seed=0)
 
 
 def test_a_short_fit_prints_nothing(digits, capfd):
-    fit(LITTLE, *digits, None, Schedule(epochs=1, batch=20), seed=0)
+    trained(LITTLE, *digits, None, Schedule(epochs=1, batch=20), seed=0)
     assert capfd.readouterr() == ("", "")
 
 
@@ -259,7 +278,7 @@ def test_a_long_fit_shows_its_steps_on_the_stderr_of_its_time_and_leaves_none(di
     bar = training.tqdm
     monkeypatch.setattr(training, "tqdm", at_once)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    fit(LITTLE, *digits, None, Schedule(epochs=3, batch=20), seed=0, note="itlm 4")
+    trained(LITTLE, *digits, None, Schedule(epochs=3, batch=20), seed=0, note="itlm 4")
     shown = sys.stderr.getvalue()
     assert "itlm 4: 100%" in shown and "30/30" in shown
     assert shown.split("\r")[-1] == "" and shown.split("\r")[-2].isspace()
@@ -284,27 +303,27 @@ class Counted:
 @pytest.mark.parametrize(
     ("steps", "at", "message"),
     [
-        (30, 13, r"loss is nan in pass 2 over the kept samples \(step 20 of 30\); lower lr=0.1, or look for broken"),
-        (30, 30, r"in pass 3 over the kept samples \(step 30 of 30\)"),
-        (15, 12, r"in pass 2 over the kept samples \(step 15 of 15\)"),
-        (4, 2, r"in pass 1 over the kept samples \(step 4 of 4\)"),
+        (30, 13, r"loss is nan in epoch 2 over the kept samples \(step 20 of 30\); lower lr=0.1, or look for broken"),
+        (30, 30, r"in epoch 3 over the kept samples \(step 30 of 30\)"),
+        (15, 12, r"in epoch 2 over the kept samples \(step 15 of 15\)"),
+        (4, 2, r"in epoch 1 over the kept samples \(step 4 of 4\)"),
     ],
 )
 def test_a_loss_that_is_no_number_is_located(digits, steps, at, message):
     broken = Counted(at, lambda value: value * torch.nan)
     with pytest.raises(Diverged, match=message):
-        fit(LITTLE, *digits, None, Schedule(steps=steps, batch=20), seed=0, loss=broken)
+        trained(LITTLE, *digits, None, Schedule(steps=steps, batch=20), seed=0, loss=broken)
 
 
 def test_too_large_a_step_size_and_a_broken_sample_diverge(digits):
     x, y = digits
     wild = Schedule(epochs=5, batch=20, lr=1e6)
     with pytest.raises(Diverged, match=r"the training loss is (nan|inf) .*lower lr=1000000.0"):
-        fit(partial(LITTLE, bounded=False, activation="relu"), x, y, None, wild, seed=0)
+        trained(partial(LITTLE, bounded=False, activation="relu"), x, y, None, wild, seed=0)
     x = x.clone()
     x[17, 0, 14, 14] = torch.nan
-    with pytest.raises(Diverged, match="in pass 1 over"):
-        fit(LITTLE, x, y, None, Schedule(epochs=1, batch=20), seed=0)
+    with pytest.raises(Diverged, match="in epoch 1 over"):
+        trained(LITTLE, x, y, None, Schedule(epochs=1, batch=20), seed=0)
 
 
 @pytest.mark.parametrize(
@@ -318,13 +337,13 @@ def test_labels_outside_the_networks_classes_are_named(digits, label, message):
     x, y = digits[0], digits[1].clone()
     y[5] = label
     with pytest.raises(ValueError, match=message):
-        fit(LITTLE, x, y, None, Schedule(epochs=1, batch=20), seed=0)
+        trained(LITTLE, x, y, None, Schedule(epochs=1, batch=20), seed=0)
 
 
 def test_fewer_kept_samples_than_a_batch_are_named(digits):
     kept = torch.arange(N) < 19
     with pytest.raises(ValueError, match="kept has 19 samples, fewer than a batch of 20: lower batch or raise the fr"):
-        fit(LITTLE, *digits, kept, Schedule(epochs=1, batch=20), seed=0)
+        trained(LITTLE, *digits, kept, Schedule(epochs=1, batch=20), seed=0)
 
 
 @pytest.mark.parametrize(
@@ -346,13 +365,13 @@ def test_fewer_kept_samples_than_a_batch_are_named(digits):
 def test_data_of_another_shape_and_epochs_without_a_step_are_named(digits, change, message):
     given = {"x": digits[0], "y": digits[1], "schedule": Schedule(epochs=1, batch=20)} | change
     with pytest.raises(ValueError, match=message):
-        fit(LITTLE, kept=None, seed=0, **given)
+        trained(LITTLE, kept=None, seed=0, **given)
 
 
 @pytest.mark.parametrize("kept", [torch.arange(50), torch.ones(N), torch.ones(N - 1).bool(), torch.ones(N, 1).bool()])
 def test_a_selection_that_is_no_mask_of_the_samples_is_named(digits, kept):
     with pytest.raises(ValueError, match=r"kept must be .*bool.*shape \(200,\), got"):
-        fit(LITTLE, *digits, kept, Schedule(epochs=1, batch=20), seed=0)
+        trained(LITTLE, *digits, kept, Schedule(epochs=1, batch=20), seed=0)
 
 
 # half precision and compilation
@@ -361,7 +380,7 @@ def test_a_selection_that_is_no_mask_of_the_samples_is_named(digits, kept):
 def apart(a, b):
     """How far two fits are from each other, relative to how far training went."""
     flat = lambda network: torch.cat([p.detach().flatten() for p in network.parameters()])  # noqa: E731
-    start = flat(fit(LITTLE, *made_up(), None, Schedule(steps=0, batch=20), seed=7))
+    start = flat(trained(LITTLE, *made_up(), None, Schedule(steps=0, batch=20), seed=7))
     return float((flat(a) - flat(b)).norm() / (flat(b) - start).norm())
 
 
@@ -370,7 +389,7 @@ def test_half_precision_and_compiling_change_a_fit_by_rounding_alone(fields, lim
     compiled, compiling = [], torch.compile
     monkeypatch.setattr(torch, "compile", lambda m: compiled.append(m) or compiling(m, backend="eager"))
     shape = {"steps": 20, "batch": 20, "lr": 0.05}
-    plain, other = (fit(LITTLE, *made_up(), None, Schedule(**shape, **more), seed=7) for more in ({}, fields))
+    plain, other = (trained(LITTLE, *made_up(), None, Schedule(**shape, **more), seed=7) for more in ({}, fields))
     assert apart(other, plain) < limit and len(compiled) == ("compiled" in fields)
     assert "half" not in fields or not same(plain, other)
     assert next(other.parameters()).dtype == torch.float32
@@ -380,38 +399,9 @@ def test_half_precision_and_compiling_change_a_fit_by_rounding_alone(fields, lim
 # augmentation
 
 
-def test_augmented_images_are_shifted_by_up_to_four_pixels_and_mirrored_half_of_the_time():
-    n, shape = 1500, (3, 9, 11)
-    x = torch.arange(n * 3 * 9 * 11, dtype=torch.float64).view(n, *shape)  # no two pixels are alike
-    draw = lambda: training.augmented(x, "shift", torch.Generator().manual_seed(0))  # noqa: E731
-    shifted = draw()
-    assert shifted.shape == x.shape and shifted.dtype == x.dtype
-    assert torch.equal(shifted, draw())
-    padded = nn.functional.pad(x, (4, 4, 4, 4), mode="reflect")
-    found = torch.zeros(n, 9, 9, 2, dtype=torch.bool)
-    for down in range(9):
-        for right in range(9):
-            for mirrored in range(2):
-                variant = padded[:, :, down : down + 9, right : right + 11]
-                variant = variant.flip(-1) if mirrored else variant
-                found[:, down, right, mirrored] = (shifted == variant).flatten(1).all(1)
-    assert (found.flatten(1).sum(1) == 1).all()  # each is one variant of its own image
-    assert torch.equal(shifted[found[:, 4, 4, 0]], x[found[:, 4, 4, 0]]) and found[:, 4, 4, 0].any()
-    for axes, expected in (((2, 3), n / 9), ((1, 3), n / 9), ((1, 2), n / 2)):
-        assert (found.sum((0, *axes)) - expected).abs().max() < 4 * expected**0.5
-
-
-def test_mirroring_alone_shifts_nothing():
-    x = torch.arange(500 * 12.0).view(500, 1, 3, 4)
-    found = training.augmented(x, "mirror", torch.Generator().manual_seed(0))
-    as_is, mirrored = ((found == y).all((1, 2, 3)) for y in (x, x.flip(-1)))
-    assert (as_is ^ mirrored).all() and 200 < as_is.sum() < 300
-    assert training.augmented(x, "none", None) is x
-
-
 def test_augmentation_changes_what_is_learnt_and_nothing_that_is_scored(digits):
     plain, augmented = (
-        fit(LITTLE, *digits, None, Schedule(steps=5, batch=20, augment=a), seed=0) for a in ("none", "mirror")
+        trained(LITTLE, *digits, None, Schedule(steps=5, batch=20, augment=a), seed=0) for a in ("none", "mirror")
     )
     assert not same(plain, augmented)
     assert torch.equal(sample_losses(augmented, *digits), sample_losses(augmented, *digits))
@@ -436,7 +426,7 @@ class Moody(nn.Module):
 @pytest.mark.parametrize("make", [LITTLE, Moody])
 def test_the_losses_are_those_of_each_sample_alone_in_eval_mode(digits, make, batch):
     x, y = digits
-    network = training.initialised(make, 0).train()
+    network = initialised(make, 0).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     found = sample_losses(network, x, y, batch=batch)
     assert found.shape == (N,) and found.dtype == torch.float32 and not found.requires_grad
@@ -464,14 +454,14 @@ def test_a_part_that_was_frozen_stays_frozen(digits):
 
 
 def test_another_loss_may_be_given(digits):
-    network = training.initialised(LITTLE, 0)
+    network = initialised(LITTLE, 0)
     squared = lambda output, y, reduction: ((output - y[:, None]) ** 2).sum(1)  # noqa: E731
     with torch.no_grad():
         expected = ((network(digits[0]) - digits[1][:, None]) ** 2).sum(1)
     assert torch.allclose(sample_losses(network, *digits, loss=squared), expected)
 
 
-# seeds, devices, inputs
+# seeds, devices
 
 
 def test_the_seeds_of_a_runs_fits_are_all_different_and_stay_what_they_are():
@@ -482,26 +472,3 @@ def test_the_seeds_of_a_runs_fits_are_all_different_and_stay_what_they_are():
 def test_a_device_may_be_named():
     assert pick_device("cpu") == torch.device("cpu")
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@pytest.mark.parametrize(("shape", "channels"), [((50, 8, 6), 1), ((50, 8, 6, 3), 3)])
-def test_inputs_have_mean_zero_and_deviation_one_in_each_channel(shape, channels):
-    images = np.random.default_rng(0).integers(0, 200, shape, np.uint8)
-    x = training.to_tensor(images)
-    assert x.shape == (50, channels, 8, 6) and x.dtype == torch.float32 and x.is_contiguous()
-    assert x.mean((0, 2, 3)).abs().max() < 1e-5 and (x.std((0, 2, 3)) - 1).abs().max() < 1e-5
-    brighter = training.to_tensor(images + 50, like=images)
-    scale = images.reshape(50, 48, channels).std((0, 1), ddof=1)
-    assert np.allclose((brighter - x).mean((0, 2, 3)), 50 / scale, atol=1e-4)
-
-
-def test_images_that_are_their_own_measure_are_converted_once(monkeypatch):
-    converted, tensor = [], torch.tensor
-    monkeypatch.setattr(torch, "tensor", lambda pixels: converted.append(pixels) or tensor(pixels))
-    images = np.random.default_rng(0).integers(0, 200, (50, 8, 6), np.uint8)
-    alone, beside = training.to_tensor(images), training.to_tensor(images, like=images)
-    assert len(converted) == 1 + 2 and torch.equal(alone, beside)
-
-
-def test_images_of_one_grey_are_zero_not_nan():
-    assert (training.to_tensor(np.full((4, 5, 5), 7, np.uint8)) == 0).all()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from itlm import Round, iterate, n_kept, trim
+from itlm.weighted import trim_mass
 
 ALPHAS = st.floats(0.001, 1)
 LOSSES = hnp.arrays(
@@ -220,7 +221,7 @@ def test_infinity_is_large_and_only_refused_when_kept():
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        (np.zeros(3, int), r"groups must have the shape of losses, \(4,\), got \(3,\)"),
+        (np.zeros(3, int), r"groups must have shape \(4,\), one label for each sample, got \(3,\)"),
         (np.zeros(4), "groups must be integer labels, got dtype float64"),
     ],
 )
@@ -323,6 +324,98 @@ def test_groups_hold_in_every_round():
         assert np.bincount(groups[step.kept]).tolist() == [35] * 4
 
 
+# select
+
+
+def by_mass(weights):
+    """Trim by weighted mass."""
+    return lambda losses, alpha: trim_mass(losses, weights, alpha)
+
+
+def test_a_weighted_run_is_one_with_repeated_samples():
+    random = np.random.default_rng(0)
+    times = random.integers(1, 4, 120)
+    X = np.column_stack([np.ones(120), random.standard_normal((120, 2))])
+    y = X @ [1.0, 2.0, -1.0] + 0.1 * random.standard_normal(120)
+    y[:36] += random.uniform(2, 9, 36)
+    of = np.repeat(np.arange(120), times)
+
+    def fitted(mass):
+        root = np.sqrt(mass)
+        return np.linalg.lstsq(X * root[:, None], y * root)[0]
+
+    def repeated(theta, kept, t):
+        return np.linalg.lstsq(X[of][kept], y[of][kept])[0]
+
+    losses = lambda theta: (y - X @ theta) ** 2  # noqa: E731
+    ours = iterate(
+        losses, lambda theta, mass, t: fitted(mass), fitted(times), 0.7, 8, select=by_mass(times.astype(float))
+    )
+    theirs = iterate(lambda theta: losses(theta)[of], repeated, repeated(None, slice(None), 0), 0.7, 8)
+    moved = 0
+    for weighted, plain in zip(ours, theirs, strict=True):
+        assert np.allclose(weighted.theta, plain.theta, rtol=1e-8)
+        assert (weighted.kept == np.bincount(of, plain.kept)).all()
+        assert weighted.objective == pytest.approx(plain.objective) and weighted.alpha == plain.alpha == 0.7
+        moved += weighted.n_left
+    assert moved > 40  # the rounds did something
+
+
+def test_of_a_mass_it_is_counted_whose_share_rose_and_whose_fell():
+    masses = iter([[2, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 1, 2]])
+    steps = list(
+        iterate(
+            lambda theta: np.arange(4.0),
+            lambda theta, mass, t: theta,
+            0,
+            0.5,
+            3,
+            select=lambda losses, alpha: np.array(next(masses), float),
+        )
+    )
+    assert [(step.n_entered, step.n_left) for step in steps] == [(0, 2), (1, 1), (0, 0), (1, 2)]
+    assert [step.changed for step in steps] == [True, True, False, True]
+    assert [step.objective for step in steps] == [1.0, 3.0, 3.0, 8.0]  # a loss counts as often as its sample is kept
+
+
+def test_a_selection_of_weights_stops_at_its_fixed_point_and_resumes_like_any_other():
+    losses, update, theta, _ = line()
+    select, refit = by_mass(np.r_[np.full(100, 0.5), np.ones(100)]), lambda theta, mass, t: update(theta, mass > 0, t)
+    whole = list(iterate(losses, refit, theta, 0.7, 100, select=select, stop_at_fixed_point=True))
+    assert len(whole) < 20 and not whole[-1].changed and all(step.changed for step in whole[:-1])
+    resumed = list(iterate(losses, refit, whole[1].theta, 0.7, len(whole) - 1, start=1, select=select))
+    assert resumed[0].n_entered is None and resumed[0].n_left is None
+    assert all((a.kept == b.kept).all() for a, b in zip(whole[1:], resumed, strict=True))
+
+
+@pytest.mark.parametrize("alpha", [0.7, [0.9, 0.8, 0.7, 0.7]])
+def test_a_select_that_returns_a_mask_is_trimming_and_sees_the_losses_and_alpha_of_its_round(alpha):
+    losses, update, theta, _ = line()
+    seen = []
+
+    def select(losses, alpha):
+        seen.append(alpha)
+        return trim(losses, alpha)
+
+    ours = list(iterate(losses, update, theta, alpha, 3, select=select))
+    theirs = list(iterate(losses, update, theta, alpha, 3))
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a.kept == b.kept).all() and a.kept.dtype == bool and (a.theta == b.theta).all()
+        assert (a.n_entered, a.n_left, a.objective, repr(a)) == (b.n_entered, b.n_left, b.objective, repr(b))
+    assert seen == ([0.7] * 4 if alpha == 0.7 else alpha)
+
+
+def test_a_select_takes_the_place_of_groups_and_may_be_of_torch():
+    torch = pytest.importorskip("torch")
+    losses = torch.tensor([3.0, 1.0, 2.0, 0.0])
+    select = lambda losses, alpha: losses < 2.5  # noqa: E731
+    steps = list(
+        iterate(lambda theta: losses, lambda theta, kept, t: theta, 0, 0.5, 1, select=select, groups=[0, 1, 0, 1])
+    )
+    assert all(step.kept.tolist() == [False, True, True, True] and step.objective == 3.0 for step in steps)
+    assert [(step.n_entered, step.n_left) for step in steps] == [(0, 1), (0, 0)]
+
+
 def test_torch_in_torch_out():
     torch = pytest.importorskip("torch")
     losses = torch.tensor([3.0, 1.0, 2.0])
@@ -335,7 +428,7 @@ def test_torch_in_torch_out():
     [
         ({"alpha": 1.3}, r"alpha must be in \(0, 1\], got 1.3"),
         ({"alpha": None}, r"alpha must be in \(0, 1\], got None"),
-        ({"alpha": [0.5, 0.5]}, "alpha has 2 values; give one for each of Round 0 to Round 3, 4 in all"),
+        ({"alpha": [0.5, 0.5]}, "alpha has 2 values; give 4, one for each of Round 0 to Round 3"),
         ({"alpha": [0.5, 0.5, 2, 0.5]}, r"alpha must be in \(0, 1\], got 2"),
         ({"rounds": -1}, "rounds must be an integer of at least 0, got -1"),
         ({"rounds": 1.5}, "rounds must be an integer"),
@@ -364,6 +457,12 @@ def test_a_round_prints_on_one_line():
     assert repr(Round(2, None, None, np.arange(10) < 6, 0.7, 1.5, 3, 3)) == (
         "Round 2: 6 of 10 kept, 3 entered, 3 left, objective 1.5"
     )
+
+
+def test_a_round_with_a_mass_prints_how_many_samples_are_kept_not_how_much():
+    torch = pytest.importorskip("torch")
+    for mass in (np.array([3.0, 0.5, 0.0]), torch.tensor([3.0, 0.5, 0.0])):
+        assert repr(Round(0, None, None, mass, 0.7, 1.5, 0, 1)).startswith("Round 0: 2 of 3 kept, ")
 
 
 # the package

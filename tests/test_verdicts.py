@@ -1,19 +1,39 @@
 """Verdicts on the paper's claims."""
 
-import importlib
-import itertools
-
 import numpy as np
 import pandas as pd
 import pytest
 from runs import recorded, runs_of
 from scipy import stats
 
+from itlm import records
 from itlm.experiments import labels, synthetic
-from itlm.records import tables as records
-from itlm import verdicts
-from itlm.records.tables import results
-from itlm.verdicts import (Evidence, evidence, judge, mean_interval, verdict)
+from itlm.records import results
+from itlm.verdicts import Evidence, Interval, evidence, interval, scorecard, verdict
+
+PARTS = ("metric", "round", "where", "times", "plus")
+
+
+def side(metric=None, at=None, where=None, times=None, plus=None):
+    return dict(zip(PARTS, (metric, at, where, times, plus), strict=True))
+
+
+def claim(before, after, **fields):
+    """A line of claims.csv."""
+    found = {"item": "x", "claim": "y", "paper_before": np.nan, "paper_after": np.nan, "unit": "%", "page": "z"}
+    found |= {"experiment": "labels", "select": "dataset=mnist", "paper_scale": "cpu", "sense": "", "seeds": 3}
+    sides = {f"{name}_{part}": v for name, s in (("before", before), ("after", after)) for part, v in s.items()}
+    return found | sides | fields
+
+
+def judged(one, recorded):
+    """The scorecard's row of one claim."""
+    (row,) = scorecard(pd.DataFrame([one]), recorded).to_dict("records")
+    return row
+
+
+def itlm(metric, at, **more):
+    return side(metric, at, "method=itlm", **more)
 
 
 def test_the_interval_is_the_paired_t_interval():
@@ -33,7 +53,10 @@ def test_one_seed_has_no_interval():
 
 def test_a_mean_is_written_with_its_interval_where_there_is_one():
     half = stats.t.ppf(0.975, 2) / np.sqrt(3)
-    assert [mean_interval(v) for v in ([1.0, 2.0, 3.0], [4.0], [])] == [f"2.0 ± {half:.1f}", "4.0", "not run"]
+    found = [interval(v) for v in ([1.0, 2.0, 3.0], [4.0], [])]
+    assert [str(one) for one in found] == [f"2.0 ± {half:.1f}", "4.0", "not run"]
+    assert found[0] == (2.0, pytest.approx(half), 3) and found[1] == (4.0, np.inf, 1)
+    assert isinstance(found[0], Interval) and np.isnan(found[2][:2]).all() and found[2].n == 0
 
 
 @pytest.mark.parametrize("sides", [([1.0], [1.0, 2.0]), ([], [])])
@@ -77,30 +100,31 @@ def test_a_figure_without_numbers_says_whether_it_rises_or_falls():
 
 
 def test_a_claim_is_filled_from_recorded_runs():
-    claim = {"item": "Table 1", "claim": "better", "paper_before": 60.0, "paper_after": 80.0, "unit": "%", "page": "x",
-             "experiment": "labels", "select": "dataset=mnist noise=random clean=0.6",
-             "before": "itlm:test_accuracy@0", "after": "itlm:test_accuracy@last", "paper_scale": "cpu",
-             "sense": "", "seeds": 3}  # fmt: skip
+    one = claim(
+        itlm("test_accuracy", "0"), itlm("test_accuracy", "last"), item="Table 1", claim="better", paper_before=60.0,
+        paper_after=80.0, select="dataset=mnist noise=random clean=0.6",
+    )  # fmt: skip
     other = runs_of(noise="random", bounded=False) + runs_of(noise="random", clean=0.7) + runs_of()
     runs, values = recorded(*runs_of(noise="random"), *other)
-    (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
+    row = judged(one, {"labels": values, "labels.runs": runs})
     assert row["ours"] == "61.0 → 81.0 (+20.0 ± 0.0)"
     assert (row["n"], row["scale"], row["verdict"]) == ("3", "cpu", "reproduced")
-    (row,) = judge(pd.DataFrame([claim | {"seeds": 5}]), {"labels": values, "labels.runs": runs}).to_dict("records")
+    row = judged(one | {"seeds": 5}, {"labels": values, "labels.runs": runs})
     assert row["n"] == "3 of 5"
-    (row,) = judge(pd.DataFrame([claim]), {}).to_dict("records")
+    row = judged(one, {})
     assert row["verdict"] == "not run"
 
 
 def test_a_claim_is_judged_at_the_papers_scale_unless_another_has_more_seeds():
-    claim = {"item": "Table 1", "claim": "better", "paper_before": 60.0, "paper_after": 80.0, "unit": "%", "page": "x",
-             "experiment": "labels", "select": "dataset=mnist", "before": "itlm:test_accuracy@0",
-             "after": "itlm:test_accuracy@last", "paper_scale": "cpu", "sense": "", "seeds": 3}  # fmt: skip
+    one = claim(
+        itlm("test_accuracy", "0"), itlm("test_accuracy", "last"), item="Table 1", claim="better", paper_before=60.0,
+        paper_after=80.0,
+    )  # fmt: skip
     found = {}
     for at_papers in (0, 1, 3):
         papers = [labels.Config(scale="paper", seed=seed).resolved() for seed in range(at_papers)]
         runs, values = recorded(*runs_of(), *papers)
-        (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
+        row = judged(one, {"labels": values, "labels.runs": runs})
         found[at_papers] = row["n"], row["scale"], row["verdict"]
     assert found[0] == found[1] == ("3", "cpu", "reproduced") and found[3] == ("3", "paper", "reproduced")
 
@@ -108,35 +132,65 @@ def test_a_claim_is_judged_at_the_papers_scale_unless_another_has_more_seeds():
 @pytest.mark.parametrize(
     ("before", "after", "sense", "ours", "verdict"),
     [
-        ("itlm:test_accuracy@0", "itlm:test_accuracy@1", "rises", "61.0 → 71.0 (+10.0 ± 0.0)", "direction"),
-        ("itlm:test_accuracy@0", "itlm:test_accuracy@1+2.5", "rises", "61.0 → 71.0 + 2.5 (+12.5 ± 0.0)", "direction"),
-        ("2*itlm:test_accuracy@0", "itlm:test_accuracy@1", "falls", "2 × 61.0 → 71.0 (-51.0 ± 0.7)", "direction"),
-        ("5", "itlm:test_accuracy@1", "falls", "5.0 → 71.0 (+66.0 ± 0.7)", "not reproduced"),
+        (itlm("test_accuracy", "0"), itlm("test_accuracy", "1"), "rises", "61.0 → 71.0 (+10.0 ± 0.0)", "direction"),
+        (
+            itlm("test_accuracy", "0"), itlm("test_accuracy", "1", plus=2.5), "rises",
+            "61.0 → 71.0 + 2.5 (+12.5 ± 0.0)", "direction",
+        ),
+        (
+            itlm("test_accuracy", "0", times=2), itlm("test_accuracy", "1"), "falls",
+            "2 × 61.0 → 71.0 (-51.0 ± 0.7)", "direction",
+        ),
+        (side(plus=5), itlm("test_accuracy", "1"), "falls", "5.0 → 71.0 (+66.0 ± 0.7)", "not reproduced"),
     ],
-)
+)  # fmt: skip
 def test_a_claim_may_have_a_factor_a_margin_or_a_constant_and_pool_settings(before, after, sense, ours, verdict):
-    claim = {"item": "x", "claim": "y", "paper_before": np.nan, "paper_after": np.nan, "unit": "%", "page": "x",
-             "experiment": "labels", "select": "clean=0.6|clean=0.7", "before": before, "after": after,
-             "paper_scale": "cpu", "sense": sense, "seeds": 6}  # fmt: skip
+    one = claim(before, after, select="clean=0.6|clean=0.7", sense=sense, seeds=6)
     runs, values = recorded(*runs_of(clean=0.6), *runs_of(clean=0.7), *runs_of(clean=0.8))
-    (row,) = judge(pd.DataFrame([claim]), {"labels": values, "labels.runs": runs}).to_dict("records")
+    row = judged(one, {"labels": values, "labels.runs": runs})
     spread = stats.t.ppf(0.975, 5) * np.std([0, 1, 2, 0, 1, 2], ddof=1) / np.sqrt(6)
     assert row["ours"] == ours.replace("± 0.7", f"± {spread:.1f}")
     assert (row["n"], row["verdict"]) == ("6", verdict)
 
 
 def test_a_claim_about_simulated_data_may_set_each_side_apart():
-    claim = {"item": "Figure 2(a)", "claim": "falls with n", "paper_before": np.nan, "paper_after": np.nan,
-             "unit": np.nan, "page": "x", "experiment": "synthetic", "select": "sigma=0.01",
-             "before": "error_full@0 n=600", "after": "error_full@0 n=900",
-             "paper_scale": "simulated", "sense": "falls", "seeds": 3}  # fmt: skip
+    one = claim(
+        side("error_full", "0", "n=600"), side("error_full", "0", "n=900"), item="Figure 2(a)", claim="falls with n",
+        unit=np.nan, experiment="synthetic", select="sigma=0.01", paper_scale="simulated", sense="falls",
+    )  # fmt: skip
     configs = [synthetic.Config(sigma=0.01, n=n, seed=seed).resolved() for n in (600, 900) for seed in range(3)]
     runs, _ = recorded(*configs)
     rows = [(f"k{i}", 0, "error_full", 6 / c.n + 1e-5 * c.seed) for i, c in enumerate(configs)]
     values = pd.DataFrame(rows, columns=["key", "round", "metric", "value"])
-    (row,) = judge(pd.DataFrame([claim]), {"synthetic": values, "synthetic.runs": runs}).to_dict("records")
+    row = judged(one, {"synthetic": values, "synthetic.runs": runs})
     assert row["ours"].startswith("0.01 → 0.00668 (-0.00333 ± ")
     assert (row["n"], row["scale"], row["verdict"], row["paper"]) == ("3", "simulated", "direction", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"select": "dataset=mnist clena=0.6"}, "unexpected keyword argument 'clena'"),
+        ({"after_where": "mehtod=itlm"}, "unexpected keyword argument 'mehtod'"),
+        ({"select": "dataset=minst"}, "dataset must be one of .* got 'minst'"),
+        ({"select": "clean=60"}, r"clean must be a number in \[0, 1\], got 60"),
+        ({"before_where": "method=itml"}, "method must be one of .* got 'itml'"),
+        ({"before_metric": "test_acuracy"}, "metric 'test_acuracy'"),
+        ({"after_metric": "auc_of_nothing"}, "metric 'auc_of_nothing'"),
+        ({"after_round": "lsat"}, "'lsat'"),
+        ({"after_round": None}, "after_round is empty: give a round, or last"),
+        ({"after_metric": None}, "after_metric and after_plus are both empty: give a metric or a constant"),
+        ({"after_times": "twice"}, "'twice'"),
+        ({"select": "dataset"}, "."),
+    ],
+)
+def test_a_typo_in_a_claim_is_an_error_that_names_the_claim(change, said):
+    one = claim(itlm("test_accuracy", "0"), itlm("test_accuracy", "last"), item="Table 7", claim="ITLM is better")
+    runs, values = recorded(*runs_of())
+    tables = {"labels": values, "labels.runs": runs}
+    assert judged(one, tables)["n"] == "3"
+    with pytest.raises(ValueError, match=rf"claim 'ITLM is better' \(Table 7\): .*{said}"):
+        scorecard(pd.DataFrame([one, one | change]), tables)
 
 
 def test_the_claims_quote_the_papers_tables():
@@ -153,11 +207,13 @@ def test_the_claims_quote_the_papers_tables():
 
 def test_every_claim_says_where_to_look(monkeypatch):
     tables, looked = records.everything(), []
-    monkeypatch.setattr(records, "series", lambda found, config, metric, at: looked.append(metric) or pd.Series([0.0]))
-    for claim in results("paper/claims").itertuples():
-        experiment = importlib.import_module(f"itlm.{claim.experiment}")
-        for side, select in itertools.product((claim.before, claim.after), claim.select.split("|")):
-            looked.clear()
-            number = verdicts._Number.read(side)
-            number.values((None, None), experiment, select.split())  # a field or a value that is none would raise
-            assert not set(looked) - set(tables[claim.experiment].metric), f"{claim.item}: {side} is never recorded"
+    series = records.series
+    monkeypatch.setattr(records, "series", lambda *asked: looked.append(asked) or series(*asked))
+    for one in results("paper/claims").to_dict("records"):
+        looked.clear()
+        row = judged(one, tables)  # a field, a value or a metric that is none would raise
+        measured = [
+            one[f"{name}_metric"] for name in ("before", "after") if one[f"{name}_metric"] == one[f"{name}_metric"]
+        ]
+        assert {metric for _, _, metric, _ in looked} == set(measured), row
+        assert set(measured) <= set(tables[one["experiment"]].metric), f"{one['item']}: {measured} is never recorded"

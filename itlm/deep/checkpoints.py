@@ -1,7 +1,7 @@
-"""Files from which a fit or a run that was killed goes on.
+"""Checkpoint files, from which a killed fit or run resumes.
 
-A fit saves its state after every pass, a run the network and the numbers of its last finished round. Both are written
-atomically, and refused where they are of something else.
+A fit saves its state after every epoch. A run saves the network and the results of its last finished round. Files are
+written atomically, and refused if they belong to another fit or run.
 """
 
 import hashlib
@@ -22,32 +22,27 @@ __all__ = ["Checkpoint", "resumable"]
 
 
 def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, checkpoint=None) -> Iterator[Round]:
-    """Yield the rounds of a run, going on after the last finished one where a checkpoint has it.
+    """Yield the rounds of a run that are not yet in the record; resume after the last round in the checkpoint, if any.
 
     Parameters
     ----------
     rounds : callable, (start, theta) -> iterator of Round
         The experiment's rounds, both arguments by name.
     make_network : callable, () -> torch.nn.Module
-        Makes a network of theta's shape, to put saved weights into.
+        Makes a network of theta's shape, for the saved weights.
     record : itlm.records.record.Record
-        What the run has found so far; saved and put back with the weights.
+        The results so far, saved and restored with the weights.
     checkpoint : path, optional
-        The file; its folder is made if there is none, the file removed at the end. One of another run is refused.
-
-    Yields
-    ------
-    Round
-        Those not yet in the record.
+        The file; its folder is made if missing. The file is removed at the end.
 
     Raises
     ------
     itlm.errors.Refused
-        If the checkpoint is of another run.
+        If the checkpoint belongs to another run.
     """
     path, done, start = None if checkpoint is None else Path(checkpoint), -1, {}
     if path:
-        path.parent.mkdir(parents=True, exist_ok=True)  # now: after the first round much would be lost
+        path.parent.mkdir(parents=True, exist_ok=True)  # now, to fail before the first round
     saved = None if path is None else read(path)
     if saved:
         if saved.get("key") != record.key:
@@ -59,7 +54,7 @@ def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, chec
         record.rows[:] = saved["rows"]
         record.began -= saved.get("seconds", 0.0)
         record.arrays |= {name: array.numpy() for name, array in saved["arrays"].items()}
-    for step in rounds(**start):  # the first one is measured again, so that the next knows what it replaces
+    for step in rounds(**start):  # resuming repeats round ``done``, so the next round can count its changes
         if step.t <= done:
             continue
         yield step
@@ -72,12 +67,12 @@ def resumable(rounds: Callable[..., Iterator[Round]], make_network, record, chec
 
 
 def read(path) -> dict | None:
-    """What a checkpoint holds; None where there is none, or one that cannot be read."""
+    """Return a checkpoint's content, or None if there is no file; warn and return None if the file cannot be read."""
     if not path.exists():
         return None
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # a broken file: torch raises what it likes, and starting anew loses only time
+    except Exception as error:  # torch's errors for broken files are unspecified; a new start only costs time
         warnings.warn(f"checkpoint {path} cannot be read and is ignored: {error}", stacklevel=3)
         return None
 
@@ -85,12 +80,12 @@ def read(path) -> dict | None:
 def write(path, state) -> None:
     """Write a checkpoint atomically."""
     content = io.BytesIO()
-    torch.save(state, content)  # not to the file: torch does not say why a disk refuses
+    torch.save(state, content)  # not to the file: torch's errors hide the cause of a failed write
     files.write(path, content.getbuffer())
 
 
 def _digest(*parts) -> str:
-    """Sixteen hexadecimal digits of some text and tensors, wherever these are."""
+    """Return sixteen hexadecimal digits for texts and tensors; the tensors' device does not matter."""
     found = hashlib.sha256()
     for part in parts:
         found.update(
@@ -100,9 +95,9 @@ def _digest(*parts) -> str:
 
 
 class Checkpoint:
-    """The state of one fit in one file, or nothing at all where there is no path.
+    """The state of one fit in one file, or nothing if ``path`` is None.
 
-    The file is refused where ``identity`` (schedule, seed, loss, kept, x, y) or the network at its start was another.
+    A file with another ``identity`` (schedule, seed, loss, kept, x, y) or other initial weights is refused.
     """
 
     def __init__(self, path, network, optimizer, scaler, generator, identity, seen):
@@ -110,7 +105,7 @@ class Checkpoint:
         self.parts = {"network": network, "optimizer": optimizer, "scaler": scaler}
         self.generator = generator
         if self.path:
-            self.path.parent.mkdir(parents=True, exist_ok=True)  # now: after the first pass much would be lost
+            self.path.parent.mkdir(parents=True, exist_ok=True)  # now, to fail before the first epoch
             schedule, seed, loss, kept, x, y = identity
             name = getattr(loss, "__qualname__", type(loss).__qualname__)
             start = _digest(repr(network), *network.state_dict().values())
@@ -119,7 +114,7 @@ class Checkpoint:
             self.device = generator.device.type + (" in float16" if scaler.is_enabled() else "")
 
     def load(self) -> int:
-        """Put back what was saved on such a device, if anything; return the step that it was saved at, or 0."""
+        """Restore the state saved on this kind of device and return its step, or return 0 if there is none."""
         if self.path is None:
             return 0
         saved = read(self.path)
@@ -127,7 +122,7 @@ class Checkpoint:
             return 0
         is_fit, device = "identity" in saved, saved.get("device", "cpu")
         if is_fit and device != self.device:
-            # Its states of generator and scaler fit no other; and losses differ a little, and so may what was kept.
+            # Generator and scaler states fit one device. Losses differ slightly by device, so the selection may too.
             warnings.warn(
                 f"checkpoint {self.path} was saved on {device}, this fit is on {self.device}: it is ignored, "
                 "and the fit begins anew",
@@ -136,7 +131,7 @@ class Checkpoint:
             return 0
         if saved.get("identity") != self.identity:
             raise Refused(
-                f"checkpoint {self.path} is of another fit ({saved.get('identity')}); this one is {self.identity}. "
+                f"checkpoint {self.path} is of another fit ({saved.get('identity')}); this fit is {self.identity}. "
                 "Remove the file or choose another name"
             )
         for name, part in self.parts.items():

@@ -1,6 +1,6 @@
-"""Spoil data in known ways: what comes back is the spoilt data, and beside it the truth about what was done.
+"""Corrupt data in known ways, and return the truth about which samples are corrupted beside the data.
 
-The truth travels to the record of a run. No function of the method ever takes it.
+The truth goes into the record of a run. No function of the method receives it.
 """
 
 from typing import NamedTuple
@@ -8,16 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 __all__ = [
-    "Mixture",
-    "NoisyLabels",
-    "confusable_labels",
-    "imbalanced_subset",
-    "mixture_of_sets",
-    "random_labels",
-    "resized",
-    "stratified_subset",
-    "systematic_labels",
-]
+    "Mixture", "NoisyLabels", "confusable_labels", "imbalanced_subset", "mixture_of_sets", "random_labels", "resized",
+    "stratified_subset", "systematic_labels",
+]  # fmt: skip
 
 
 class NoisyLabels(NamedTuple):
@@ -28,9 +21,9 @@ class NoisyLabels(NamedTuple):
     labels : array of int, shape (n,)
         The labels as given to the method.
     is_bad : array of bool, shape (n,)
-        The truth: where ``labels`` is wrong.
+        The truth: which labels are wrong.
     rate : float
-        The effective rate: the fraction of labels that *are* wrong, counted, not the one asked for.
+        The fraction of labels that are wrong, counted in ``is_bad``. It may differ from the fraction requested.
     """
 
     labels: np.ndarray
@@ -45,10 +38,8 @@ class Mixture(NamedTuple):
     ----------
     images : array of uint8, shape (n, height, width) or (n, height, width, channels)
         Drawn without replacement.
-    is_bad : array of bool, shape (n,)
-        The truth: which are from the bad set.
-    rate : float
-        The effective rate: the fraction that *is* bad.
+    is_bad, rate
+        As for `NoisyLabels`: images from the bad set count as bad.
     """
 
     images: np.ndarray
@@ -57,59 +48,47 @@ class Mixture(NamedTuple):
 
 
 def random_labels(labels, clean: float, n_classes: int, random: np.random.Generator) -> NoisyLabels:
-    """Give some samples a label drawn uniformly from the *wrong* ones (the paper's random errors).
+    """Draw some samples' labels uniformly from the *wrong* ones (the paper's random errors); return `NoisyLabels`.
+
+    Some authors draw from *all* labels, including the true one. With ten classes, their "40 %" is then 36 % wrong.
 
     Parameters
     ----------
     labels : array of int, shape (n,)
         True labels in 0, ..., n_classes - 1.
     clean : float in [0, 1]
-        Fraction of each class whose label stays right (alpha* in the paper). Stratified: a class of m
-        samples gets exactly m - round(clean m) wrong labels.
+        Fraction of each class that keeps its label (alpha* in the paper). A class of m samples gets exactly
+        m - round(clean m) wrong labels.
     n_classes : int, at least 2
         Number of classes.
     random : numpy.random.Generator
-        Decides which samples, and which labels.
-
-    Returns
-    -------
-    NoisyLabels
+        Draws the samples and their labels.
 
     Raises
     ------
     ValueError
-        For labels outside the classes, or clean outside [0, 1].
-
-    Notes
-    -----
-    Some authors draw from *all* labels, the true one included; their "40 %" is then 36 % wrong with ten
-    classes. Here a bad label is always a wrong one.
+        If labels are not integers of shape (n,) in 0, ..., n_classes - 1, or clean or n_classes is out of range.
     """
     labels = _check(labels, clean, n_classes)
     is_bad = _choose(labels, clean, n_classes, random)
-    shift = random.integers(1, n_classes, size=len(labels))  # never 0: never the true label
+    shift = random.integers(1, n_classes, size=len(labels))  # never 0, which would be the true label
     return _noisy(labels, np.where(is_bad, (labels + shift) % n_classes, labels))
 
 
 def systematic_labels(labels, clean: float, n_classes: int, random: np.random.Generator, *, to=None) -> NoisyLabels:
-    """Turn some samples of each class into one other class (the paper's systematic errors).
+    """Move some samples of each class into one other class (the paper's systematic errors); return `NoisyLabels`.
 
     Parameters
     ----------
     labels, clean, n_classes, random
         As for `random_labels`.
     to : sequence of int, length n_classes, optional
-        The class that errors of each class become; by default the next one, (a + 1) mod n_classes. A class
-        mapped to itself stays clean.
-
-    Returns
-    -------
-    NoisyLabels
+        The new class, by true class a; by default (a + 1) mod n_classes. A class mapped to itself stays clean.
 
     Raises
     ------
     ValueError
-        As `random_labels`, and for a map of the wrong length or to classes that do not exist.
+        As for `random_labels`, and for a map of the wrong length or to classes that do not exist.
     """
     labels = _check(labels, clean, n_classes)
     to = (np.arange(n_classes) + 1) % n_classes if to is None else np.asarray(to)
@@ -120,25 +99,23 @@ def systematic_labels(labels, clean: float, n_classes: int, random: np.random.Ge
 
 
 def confusable_labels(labels, images, clean: float, n_classes: int) -> NoisyLabels:
-    """Mislabel the images that look most like another class: errors that depend on the image.
+    """Mislabel the images that look most like another class, so errors depend on the image; return `NoisyLabels`.
+
+    In each class of m samples, the m - round(clean m) images of largest margin get the label of the closest class. This
+    is the class whose mean image is closest to the mean image of their own class. The margin is the squared distance to
+    the own mean image, minus the squared distance to that of the closest class. Nothing is random.
 
     Parameters
     ----------
     labels, clean, n_classes
         As for `random_labels`.
     images : array, shape (n, height, width) or (n, height, width, channels)
-        What they look like.
-
-    Returns
-    -------
-    NoisyLabels
-        In each class, the samples of largest margin have the label of the class whose mean image is closest to that
-        of their own; the margin is the squared distance to the own mean less that to the other. Nothing is random.
+        The images that the labels belong to.
 
     Raises
     ------
     ValueError
-        As `random_labels`, and for a class without samples.
+        As for `random_labels`, and for a class without samples.
     """
     labels = _check(labels, clean, n_classes)
     sizes = np.bincount(labels, minlength=n_classes)
@@ -161,29 +138,25 @@ def confusable_labels(labels, images, clean: float, n_classes: int) -> NoisyLabe
 def mixture_of_sets(
     clean_images, bad_images, n: int, clean: float, random: np.random.Generator, *, size: int | None = None
 ) -> Mixture:
-    """Mix images of a set with images of another, which should not be there.
+    """Mix images of a clean set with images of a bad set, in random order; return a `Mixture`.
 
     Parameters
     ----------
     clean_images, bad_images : array of uint8, shape (m, height, width) or (m, height, width, channels)
-        The two sets; each with an m of its own.
+        The two sets; m may differ.
     n : int
-        Number of images drawn in all.
+        Total number of images drawn.
     clean : float in [0, 1]
-        Fraction drawn from the clean set (alpha* in the paper); round(clean n) images.
+        Fraction drawn from the clean set (alpha* in the paper): round(clean n) images.
     random : numpy.random.Generator
-        Decides which images, and their order.
+        Draws the images and their order.
     size : int, optional
-        Side in pixels that the drawn images are brought to, by `resized`. By default they stay as they are.
-
-    Returns
-    -------
-    Mixture
+        Side in pixels of the images returned; those of another size go through `resized`. None keeps their size.
 
     Raises
     ------
     ValueError
-        If the images differ in shape (in channels, where they are resized), or a set has too few.
+        If clean is out of range, a set has too few images, or their channels or, without ``size``, shapes differ.
     """
     if not 0 <= clean <= 1:
         raise ValueError(f"clean must be in [0, 1], got {clean}: it is the fraction of images from the clean set")
@@ -206,7 +179,7 @@ def mixture_of_sets(
 
 
 def resized(images, size: int) -> np.ndarray:
-    """Bring square uint8 images to a side of ``size`` pixels, by Lanczos resampling; unchanged where they are."""
+    """Resize square uint8 images to a side of ``size`` pixels, by Lanczos resampling if their side differs."""
     images = np.asarray(images)
     if images.shape[1:3] == (size, size) or len(images) == 0:
         return images.reshape(len(images), size, size, *images.shape[3:])
@@ -216,17 +189,9 @@ def resized(images, size: int) -> np.ndarray:
 
 
 def stratified_subset(labels, n: int, random: np.random.Generator) -> np.ndarray:
-    """Choose n samples with the classes in their original proportions, by largest remainder.
+    """Choose n samples with the classes in their original proportions, by largest remainder: ascending indices, (n,).
 
-    Returns
-    -------
-    array of int, shape (n,)
-        Indices, ascending.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than n samples.
+    An n below 1 or above the number of samples raises ValueError.
     """
     labels = np.asarray(labels)
     if not 1 <= n <= len(labels):
@@ -238,7 +203,7 @@ def stratified_subset(labels, n: int, random: np.random.Generator) -> np.ndarray
 
 
 def imbalanced_subset(labels, rare, ratio: float, random: np.random.Generator) -> np.ndarray:
-    """Thin out some classes, keeping one in ``ratio`` of their samples and all of the others.
+    """Thin out some classes to one sample in ``ratio``, and return the indices that stay: an array of int, ascending.
 
     Parameters
     ----------
@@ -247,19 +212,14 @@ def imbalanced_subset(labels, rare, ratio: float, random: np.random.Generator) -
     rare : sequence of int
         The classes to thin out.
     ratio : float, at least 1
-        10 keeps a tenth, rounded, and at least one sample.
+        A class of m samples keeps round(m / ratio), and at least one.
     random : numpy.random.Generator
-        Decides which samples stay.
-
-    Returns
-    -------
-    array of int
-        Indices, ascending.
+        Draws the samples that stay.
 
     Raises
     ------
     ValueError
-        For a class that is not there, or a ratio below 1.
+        For a class that labels lack, or a ratio below 1.
     """
     labels = np.asarray(labels)
     classes, sizes = np.unique(labels, return_counts=True)
@@ -299,7 +259,7 @@ def _choose(labels, clean, n_classes, random) -> np.ndarray:
 
 
 def _draw(labels, counts: dict, random) -> np.ndarray:
-    """The indices of counts[c] samples of each class c."""
+    """Return the indices of counts[c] random samples of each class c, ascending."""
     drawn = [random.choice(np.flatnonzero(labels == c), size=k, replace=False) for c, k in counts.items() if k]
     return np.sort(np.concatenate(drawn)) if drawn else np.empty(0, int)
 

@@ -1,7 +1,7 @@
 """Train a DC-GAN on the kept images, and score every image by its discriminator.
 
-Source: Radford, Metz & Chintala 2015 for the networks and Adam's settings; Shen & Sanghavi, ICML 2019, Section 6.3 for
-the score, the discriminator's loss on real images.
+Source: Radford, Metz & Chintala 2015 for the networks and Adam's settings. The score, the discriminator's loss on real
+images, is from Shen & Sanghavi, ICML 2019, Section 6.3.
 """
 
 import copy
@@ -25,7 +25,7 @@ __all__ = [
     "sample_losses", "scorer",
 ]  # fmt: skip
 
-LEARNING_RATE, BETAS = 2e-4, (0.5, 0.999)  # of Adam, for both networks
+LEARNING_RATE, BETAS = 2e-4, (0.5, 0.999)  # Adam's, for both networks
 PENALTY = 10.0  # weight of WGAN-GP's gradient penalty
 STATISTICS = ("real", "running", "batch")
 
@@ -40,9 +40,9 @@ class Loss(NamedTuple):
     generator : callable, (n,) -> (n,)
         The generator's loss on generated images.
     surrogate : callable, (n,) -> (n,)
-        The loss that trimming sorts: the discriminator's loss on real images, **low if an image looks real**.
-        It falls strictly in the output, so that it ranks every image. Hinge's own max(0, 1 - D) is 0 for all
-        images past the margin, and least squares' (1 - D)^2 rises again past 1, so both use 1 - D.
+        The loss that trimming sorts: the discriminator's loss on real images, **low if an image looks real**. It
+        decreases strictly in the output, so it ranks every image. Hinge's own max(0, 1 - D) is 0 for all images past
+        the margin, and least squares' (1 - D)^2 rises again past 1; both therefore use 1 - D.
     middle : float
         The output between real and generated; NaN if there is none.
     """
@@ -61,13 +61,13 @@ LOSSES = {
     "least_squares": Loss(
         lambda d: (1 - d) ** 2 / 2, lambda d: d**2 / 2, lambda d: (1 - d) ** 2 / 2, lambda d: 1 - d, 0.5
     ),
-    "wgan_gp": Loss(lambda d: -d, lambda d: d, lambda d: -d, lambda d: -d, math.nan),  # and the penalty
+    "wgan_gp": Loss(lambda d: -d, lambda d: d, lambda d: -d, lambda d: -d, math.nan),  # plus the penalty
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a GAN is made, trained and scored.
+    """Settings for making, training and scoring a GAN.
 
     Attributes
     ----------
@@ -78,12 +78,13 @@ class Recipe:
     loss : str
         One of `LOSSES`.
     statistics : {"real", "running", "batch"}
-        Statistics that batch norm scores with: those of the real training images, taken after the fit; the running
-        ones of the fit, which mix real and generated images; or those of each scored batch.
+        Batch-norm statistics for scoring. ``"real"`` recomputes them on the kept images when the discriminator is
+        copied. ``"running"`` uses the fit's running ones, which mix real and generated images. ``"batch"`` uses those
+        of each scored batch.
     score_at : float in (0, 1]
         Part of a fit after which the discriminator is copied for scoring.
     epochs, batch : float, int
-        Epochs over all n images, whatever is kept; real images a step.
+        Epochs over all n images, kept or not; real images a step.
     """
 
     size: int
@@ -96,7 +97,7 @@ class Recipe:
     batch: int
 
     def schedule(self) -> training.Schedule:
-        """Return the steps of one fit."""
+        """Return the schedule of one fit."""
         return training.Schedule(epochs=self.epochs, batch=self.batch, lr=LEARNING_RATE)
 
 
@@ -108,33 +109,27 @@ def make(recipe: Recipe, channels: int) -> networks.GAN:
 def fit(recipe: Recipe, x, kept, *, seed: int, start=None, watch=None, note: str = "gan") -> networks.GAN:
     """Train the generator and the discriminator on the kept images, in turn, a step each.
 
+    Return the GAN in eval mode: the generator after the last step, the discriminator copied at ``recipe.score_at``.
+
     Parameters
     ----------
     recipe : Recipe
         Networks, loss, steps.
     x : tensor, shape (n, channels, size, size)
         All real images, in [-1, 1], on the device.
-    kept : tensor of bool, shape (n,), or None
-        The images to train on (S_t); None for all.
+    kept, note
+        As for `itlm.deep.training.fit`.
     seed : int
         Seeds the weights, the batches and the latent vectors.
     start : itlm.deep.networks.GAN, optional
-        Start from its weights; it is left as it is. None: from new weights.
+        Start from its weights, which stay unchanged. None starts from new weights.
     watch : callable, (gan, step) -> None, optional
-        Called after each epoch with the GAN in train mode and the number of steps taken. It may look, but not
-        change anything.
-    note : str
-        Name of the progress bar.
-
-    Returns
-    -------
-    itlm.deep.networks.GAN
-        In eval mode; the generator at its end, the discriminator as it was at ``recipe.score_at``.
+        As for `itlm.deep.training.fit`, but with the GAN in train mode and without a result.
 
     Raises
     ------
     itlm.errors.Diverged
-        If a loss is no longer finite; the message names the epoch and the step.
+        If a loss is not finite; the message names the epoch and the step.
     ValueError
         If fewer images are kept than fill a batch, or the epochs are too few for a step.
     """
@@ -162,7 +157,7 @@ def fit(recipe: Recipe, x, kept, *, seed: int, start=None, watch=None, note: str
             adam_d.zero_grad()
             loss_d.backward()
             adam_d.step()
-            D.requires_grad_(False)  # its weights' gradients are not wanted here
+            D.requires_grad_(False)  # saves the gradients of its weights
             with half():
                 loss_g = loss.generator(D(fake)).mean()
             adam_g.zero_grad()
@@ -173,10 +168,10 @@ def fit(recipe: Recipe, x, kept, *, seed: int, start=None, watch=None, note: str
             bar.update()
             if step == score_step:
                 scored_by = scorer(D, x, kept, recipe)
-            if step % every == 0 or step == n_steps:  # once an epoch: looking costs the GPU a wait
+            if step % every == 0 or step == n_steps:  # once an epoch: reading the loss stalls the GPU
                 if not math.isfinite(total.item()):
                     raise Diverged(
-                        f"the GAN's loss is {total.item()} in pass {math.ceil(step / every)} over the kept images "
+                        f"the GAN's loss is {total.item()} in epoch {math.ceil(step / every)} over the kept images "
                         f"(step {step} of {n_steps}, {note}); look for broken images, or try another loss or seed"
                     )
                 total.zero_()
@@ -196,10 +191,7 @@ def _gradient_penalty(D, real, fake, generator):
 
 @torch.no_grad()
 def scorer(D, x, kept, recipe: Recipe) -> nn.Module:
-    """Copy a discriminator for scoring, in eval mode; its batch-norm statistics are recomputed if the recipe says so.
-
-    The parameters are those of `fit`; ``D`` is the discriminator.
-    """
+    """Copy the discriminator ``D`` for scoring, in eval mode; statistics ``"real"`` are computed on ``x[kept]``."""
     D = copy.deepcopy(D)
     norms = [layer for layer in D.modules() if isinstance(layer, nn.BatchNorm2d)]
     if norms and recipe.statistics == "real":
@@ -216,28 +208,22 @@ def scorer(D, x, kept, recipe: Recipe) -> nn.Module:
 
 
 def sample_losses(gan, x, recipe: Recipe) -> torch.Tensor:
-    """Score every real image: the losses that trimming sorts, low if an image looks real.
+    """Score every real image: the losses that trimming sorts, low if an image looks real; float32, shape (n,).
 
     Parameters
     ----------
     gan : itlm.deep.networks.GAN
         The model theta_t.
-    x : tensor, shape (n, channels, size, size)
-        All real images.
-    recipe : Recipe
-        Its ``loss`` and ``statistics``.
-
-    Returns
-    -------
-    tensor of float32, shape (n,)
+    x, recipe
+        As for `fit`; the recipe's ``loss`` and ``statistics`` are used.
     """
     return LOSSES[recipe.loss].surrogate(outputs(gan.discriminator, x, recipe))
 
 
 @torch.no_grad()
 def outputs(D, x, recipe: Recipe) -> torch.Tensor:
-    """Apply a discriminator as it scores: (n,), large if an image looks real."""
-    D.train(recipe.statistics == "batch")  # the running statistics that this moves are then never used
+    """Return a discriminator's outputs as used for scoring: (n,), large if an image looks real."""
+    D.train(recipe.statistics == "batch")  # this changes running statistics, which are then never used
     try:
         return torch.cat([D(part) for part in x.split(recipe.batch if D.training else 500)])
     finally:
@@ -245,7 +231,7 @@ def outputs(D, x, recipe: Recipe) -> torch.Tensor:
 
 
 def latents(n: int = 32, seed: int = 0) -> torch.Tensor:
-    """Draw latent vectors, the same at every call: (n, 100)."""
+    """Draw latent vectors, the same for the same seed: (n, 100)."""
     return torch.randn(n, networks.LATENT, generator=torch.Generator().manual_seed(seed))
 
 
@@ -257,17 +243,8 @@ def generated(gan, latents) -> torch.Tensor:
 
 
 def images(gan, latents) -> np.ndarray:
-    """Generate images to show.
+    """Generate images to show, from a round's ``theta``: uint8, shape (n, size, size) or (n, size, size, 3).
 
-    Parameters
-    ----------
-    gan : itlm.deep.networks.GAN
-        From a `itlm.Round`.
-    latents : tensor, shape (n, 100)
-        Such as `latents` draws; the same in every round, for comparison.
-
-    Returns
-    -------
-    array of uint8, shape (n, size, size) or (n, size, size, 3)
+    The latent vectors, shape (n, 100), may come from `latents`; use the same in every round, for comparison.
     """
     return from_tanh(generated(gan, latents))

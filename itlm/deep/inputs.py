@@ -1,4 +1,4 @@
-"""From uint8 images to what networks take, and back."""
+"""Conversion of uint8 images to network inputs, and back."""
 
 import torch
 from torch import nn
@@ -9,18 +9,14 @@ AUGMENT = ("none", "mirror", "shift")
 
 
 def to_tensor(images, like=None) -> torch.Tensor:
-    """Turn uint8 images into float inputs of mean 0 and standard deviation 1 per channel.
+    """Scale uint8 images to mean 0 and standard deviation 1 per channel: float32, (n, channels, height, width).
 
     Parameters
     ----------
     images : array of uint8, shape (n, height, width) or (n, height, width, channels)
         Grey or colour images.
     like : array of uint8, optional
-        The images whose mean and standard deviation count: the training images, for the test images.
-
-    Returns
-    -------
-    tensor of float32, shape (n, channels, height, width)
+        Images whose mean and standard deviation are used, such as the training images for the test images.
     """
 
     def scaled(pixels):
@@ -34,15 +30,9 @@ def to_tensor(images, like=None) -> torch.Tensor:
 
 
 def to_tanh(images) -> torch.Tensor:
-    """Bring uint8 images into [-1, 1], the range of the generator's tanh.
+    """Scale uint8 images, (n, size, size) or (n, size, size, 3), to [-1, 1], the range of the generator's tanh.
 
-    Parameters
-    ----------
-    images : array of uint8, shape (n, size, size) or (n, size, size, 3)
-
-    Returns
-    -------
-    tensor of float32, shape (n, channels, size, size)
+    The result is a float32 tensor, shape (n, channels, size, size).
     """
     x = torch.tensor(images).float().div_(127.5).sub_(1)
     x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)
@@ -50,31 +40,27 @@ def to_tanh(images) -> torch.Tensor:
 
 
 def from_tanh(x):
-    """Turn what a generator makes into uint8 images: the inverse of `to_tanh`."""
+    """Turn a generator's images into uint8 images: the inverse of `to_tanh`."""
     pixels = x.add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
 
 
 def in_colour(x):
-    """Frame grey images of 28 x 28 pixels to 32 x 32, in three equal colours; leave colour images alone."""
+    """Pad grey images of 28 x 28 pixels to 32 x 32, in three equal channels; leave colour images unchanged."""
     return x if x.shape[1] == 3 else nn.functional.pad(x, (2, 2, 2, 2), value=float(x.min())).expand(-1, 3, -1, -1)
 
 
 def augmented(x: torch.Tensor, how: str, generator: torch.Generator) -> torch.Tensor:
-    """Mirror and shift images at random, as `Schedule` has it.
+    """Mirror and shift images at random, as `Schedule` describes; the result has the shape of ``x``.
 
     Parameters
     ----------
     x : tensor, shape (n, channels, height, width)
-        Images; left as they are.
+        Images, not changed.
     how : {"none", "mirror", "shift"}
-        What is done.
+        The augmentation.
     generator : torch.Generator
-        On the images' device.
-
-    Returns
-    -------
-    tensor, shape (n, channels, height, width)
+        Random numbers, on the images' device.
     """
     if how == "none":
         return x

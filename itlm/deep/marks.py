@@ -1,17 +1,18 @@
-"""Backdoor marks: draw one, put it on images, plant a backdoor.
+"""Backdoor attacks: draw a mark, put it on images, plant a backdoor.
 
-As in `itlm.deep.corruption`, what comes back is the corrupted data and, beside it, the truth.
-
-Source: Tran, Li & Madry 2018, whom the paper follows.
+As in `itlm.deep.corruption`, the truth is returned beside the corrupted data. Source: Tran, Li & Madry 2018, whom the
+paper follows. The paper names the marks, but not their positions and colours.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from ..parameters import one_of
+
 __all__ = ["MARKS", "Backdoor", "Mark", "backdoor", "draw_mark", "watermark"]
 
-# The pixels of a mark, as steps down and right from its middle.
+# Each mark's pixels, as steps down and right from its middle.
 MARKS = {
     "pixel": ((0, 0),),
     "L": ((0, 0), (1, 0), (1, 1)),
@@ -26,9 +27,9 @@ class Mark(NamedTuple):
     Attributes
     ----------
     rows, columns : array of int, shape (pixels,)
-        Where.
+        Positions of the pixels.
     colour : array of uint8, shape (channels,)
-        One number for grey images, three for colour.
+        One number for grey images, three for colour images.
     """
 
     rows: np.ndarray
@@ -42,13 +43,9 @@ class Backdoor(NamedTuple):
     Attributes
     ----------
     images : array of uint8, shape (n, height, width) or (n, height, width, 3)
-        As many as there were: marked images are moved, not copied.
-    labels : array of int, shape (n,)
-        As given to the method.
-    is_bad : array of bool, shape (n,)
-        The truth: which are marked.
-    rate : float
-        The fraction that is marked.
+        Same length as the input; marked images replace their originals.
+    labels, is_bad, rate
+        As for `itlm.deep.corruption.NoisyLabels`; marked images are bad.
     """
 
     images: np.ndarray
@@ -58,38 +55,29 @@ class Backdoor(NamedTuple):
 
 
 def draw_mark(name: str, shape: tuple, random: np.random.Generator, *, at: tuple | None = None, colour=None) -> Mark:
-    """Choose where on an image a mark is, and its colour.
+    """Draw the position and the colour of a mark, as in Tran, Li & Madry 2018; return a `Mark`.
 
     Parameters
     ----------
     name : {"pixel", "L", "X", "patch"}
         One pixel; three; five, as a diagonal cross; or nine, as a square. See `MARKS`.
     shape : tuple of int
-        Of an image: (height, width) or (height, width, 3).
+        Shape of an image: (height, width) or (height, width, 3).
     random : numpy.random.Generator
-        Of what is not given.
+        Draws position and colour if they are not given.
     at : (row, column), optional
-        The mark's middle. By default anywhere where it fits.
+        The mark's middle. By default any position at which the mark fits.
     colour : int, or three int, in 0..255, optional
-        By default any colour, on grey images white.
-
-    Returns
-    -------
-    Mark
+        By default a random colour; white on grey images.
 
     Raises
     ------
     ValueError
-        For a mark that is not there or does not fit, or a colour that the image cannot have.
-
-    Notes
-    -----
-    As in Tran, Li & Madry 2018, which the paper follows. It tells the marks, not their places and colours.
+        For an unknown mark, a mark that does not fit, or a colour that the image cannot have.
     """
-    if name not in MARKS:
-        raise ValueError(f"mark must be one of {', '.join(MARKS)}, got {name!r}")
+    one_of(*MARKS).check("name", name)
     steps, size, channels = np.array(MARKS[name]), np.array(shape[:2]), 1 if len(shape) == 2 else shape[2]
-    low, high = -steps.min(0), size - steps.max(0)  # of the middle
+    low, high = -steps.min(0), size - steps.max(0)  # bounds of the middle
     if (low >= high).any():
         least = np.ptp(steps, axis=0) + 1
         raise ValueError(
@@ -116,24 +104,19 @@ def draw_mark(name: str, shape: tuple, random: np.random.Generator, *, at: tuple
 
 
 def watermark(images, mark: Mark) -> np.ndarray:
-    """Put a mark on every image.
+    """Put a mark on every image; return new images.
 
     Parameters
     ----------
     images : array of uint8, shape (n, height, width) or (n, height, width, 3)
-        Left as they are.
+        Not changed.
     mark : Mark
         From `draw_mark`.
-
-    Returns
-    -------
-    array of uint8
-        New images.
 
     Raises
     ------
     ValueError
-        If the mark does not fit: drawn for larger images, or in colour for grey ones.
+        If the mark does not fit: drawn for larger images, or for another number of channels.
     """
     marked = np.array(images)
     size, channels = marked.shape[1:3], 1 if marked.ndim == 3 else marked.shape[3]
@@ -149,32 +132,27 @@ def watermark(images, mark: Mark) -> np.ndarray:
 def backdoor(
     images, labels, mark: Mark, n_marked: int, target: int, random: np.random.Generator, *, source: int | None = None
 ) -> Backdoor:
-    """Plant a backdoor: mark some images of a class and move them into another.
+    """Plant a backdoor: mark some images and label them as the target class; return a `Backdoor`.
 
     Parameters
     ----------
-    images : array of uint8, shape (n, height, width) or (n, height, width, 3)
+    images, mark
+        As for `watermark`.
     labels : array of int, shape (n,)
         True labels.
-    mark : Mark
-        From `draw_mark`.
     n_marked : int
-        How many images are marked. The paper has 5 % of the target class: 250 of CIFAR-10.
+        Number of images marked. The paper marks 5 % of the target class, 250 images of CIFAR-10.
     target : int
-        The class that marked images are labelled as (b in the paper's pairs "a to b").
+        The label of marked images (b in the paper's pairs "a to b").
     random : numpy.random.Generator
-        Decides which images.
+        Draws the images to mark.
     source : int, optional
-        The class that they are taken from (a). By default every class but the target.
-
-    Returns
-    -------
-    Backdoor
+        The true class of marked images (a). By default any class except the target.
 
     Raises
     ------
     ValueError
-        If source and target are the same, or there are fewer images to take than asked for.
+        If source and target are the same, or n_marked exceeds the number of eligible images.
     """
     labels = np.asarray(labels).astype(np.int64)
     if source == target:
@@ -184,6 +162,6 @@ def backdoor(
         whose = "outside the target class" if source is None else f"of class {source}"
         raise ValueError(f"n_marked must be in 0..{len(eligible)}, the images {whose}, got {n_marked}")
     chosen = np.sort(random.choice(eligible, n_marked, replace=False))
-    spoilt, given, is_bad = np.array(images), labels.copy(), np.zeros(len(labels), bool)
-    spoilt[chosen], given[chosen], is_bad[chosen] = watermark(spoilt[chosen], mark), target, True
-    return Backdoor(spoilt, given, is_bad, float(is_bad.mean()))
+    marked, given, is_bad = np.array(images), labels.copy(), np.zeros(len(labels), bool)
+    marked[chosen], given[chosen], is_bad[chosen] = watermark(marked[chosen], mark), target, True
+    return Backdoor(marked, given, is_bad, float(is_bad.mean()))

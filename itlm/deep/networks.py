@@ -5,43 +5,36 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from ..parameters import one_of
+
 __all__ = [
-    "GAN",
-    "Discriminator",
-    "Generator",
-    "LeNet",
-    "SmallNet",
-    "WideResNet",
-    "initialised",
-    "pick_device",
-    "whitening",
-]
+    "GAN", "Discriminator", "Generator", "LeNet", "SmallNet", "WideResNet", "initialised", "pick_device", "whitening",
+]  # fmt: skip
+
+
+NORMALISATIONS = one_of("batch", "none")
 
 
 def initialised(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Make a network whose initial weights derive from the seed alone.
+    """Make a network by ``make()``, with initial weights that depend on ``seed`` alone.
 
-    Parameters
-    ----------
-    make : callable, () -> torch.nn.Module
-        Makes the network; torch's global generator is seeded for it and put back afterwards.
-    seed : int
-        Of the initial weights.
+    torch's global generator is seeded for the call, and restored afterwards.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs' generators as well
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed the GPUs' generators
         return make()
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device of that name, or the GPU where there is one for ``"auto"``."""
+    """Return the device of that name; ``"auto"`` is the GPU if there is one, else the CPU."""
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 class LeNet(nn.Sequential):
     """The two-layer CNN of the paper's MNIST experiments, as in its authors' code.
 
-    conv 20@5x5, activation, max-pool 2, conv 50@5x5, activation, max-pool 2, dense 500, activation, dense.
+    The layers are conv 20@5x5, activation, max-pool 2, conv 50@5x5, activation, max-pool 2, dense 500, activation,
+    dense. Shapes: input (n, 1, 28, 28), output (n, n_classes).
 
     Parameters
     ----------
@@ -50,19 +43,15 @@ class LeNet(nn.Sequential):
     activation : {"tanh", "relu"}
         The authors use tanh.
     bounded : bool, default True
-        Pass the logits through tanh, as the authors do. The cross-entropy of ten classes then lies
-        between 0.80 and 4.21: no single sample can dominate the loss.
+        Pass the logits through tanh, as the authors do. The cross-entropy of ten classes is then between 0.80 and 4.21,
+        so no single sample can dominate the loss.
     channels : tuple of three int
         Widths of the two convolutions and of the dense layer.
-
-    Shapes: input (n, 1, 28, 28), output (n, n_classes).
     """
 
     def __init__(self, n_classes=10, *, activation="tanh", bounded=True, channels=(20, 50, 500)):
         curves = {"tanh": nn.Tanh, "relu": nn.ReLU}
-        if activation not in curves:
-            raise ValueError(f"activation must be one of {', '.join(curves)}, got {activation!r}")
-        curve = curves[activation]
+        curve = curves[one_of(*curves).check("activation", activation)]
         a, b, c = channels
         layers = [
             nn.Conv2d(1, a, 5),  # (n, a, 24, 24)
@@ -82,24 +71,17 @@ class LeNet(nn.Sequential):
 class WideResNet(nn.Module):
     """Wide residual network, pre-activated, as in Zagoruyko & Komodakis 2016; WRN-16-10 is the paper's CIFAR network.
 
+    There is no dropout, as in the authors' code. Weights are initialised as in He et al. 2015, fan out. Shapes: input
+    (n, 3, 32, 32), output (n, n_classes).
+
     Parameters
     ----------
     n_classes : int, default 10
         Number of outputs.
     depth : int, default 16
-        Layers with weights, the shortcuts' not counted: 6 k + 4 for k blocks in each of three groups.
+        Number of layers with weights, without shortcuts: 6 k + 4 for k blocks in each of 3 groups, else ValueError.
     width : int, default 10
         Channels of the groups are 16, 32 and 64 times this.
-
-    Raises
-    ------
-    ValueError
-        If depth is not 6 k + 4.
-
-    Notes
-    -----
-    Without dropout, as in the authors' code. Weights as in He et al. 2015, fan out.
-    Shapes: input (n, 3, 32, 32), output (n, n_classes).
     """
 
     def __init__(self, n_classes=10, *, depth=16, width=10):
@@ -127,7 +109,7 @@ class WideResNet(nn.Module):
 
 
 class _WideBlock(nn.Module):
-    """Batch norm, ReLU, convolution, twice; where the shape changes, the shortcut is a convolution of 1 pixel."""
+    """Batch norm, ReLU, convolution, twice; if the shape changes, the shortcut is a convolution of 1 pixel."""
 
     def __init__(self, a, b, stride):
         super().__init__()
@@ -145,6 +127,8 @@ class _WideBlock(nn.Module):
 class SmallNet(nn.Sequential):
     """A small CIFAR network for CPUs: five convolutions, the first with a stride, one shortcut.
 
+    Shapes: input (n, 3, 32, 32), output (n, n_classes).
+
     Parameters
     ----------
     n_classes : int, default 10
@@ -152,19 +136,15 @@ class SmallNet(nn.Sequential):
     width : int, default 24
         Channels of the first convolutions; the later ones have two and four times as many.
     stem : {1, 2}
-        Stride of the first convolution: at 2 all that follows costs a quarter.
+        Stride of the first convolution; 2 cuts the cost of all later layers to a quarter.
     normalisation : {"batch", "none"}
-        After each convolution.
+        Normalisation after each convolution.
     filters : tensor, shape (27, 3, 3, 3), optional
-        `whitening` filters, which then come first and stay as they are: the first convolution mixes their outputs.
-
-    Shapes: input (n, 3, 32, 32), output (n, n_classes).
+        `whitening` filters as a first layer that is not trained; the first convolution then mixes their outputs.
     """
 
     def __init__(self, n_classes=10, *, width=24, stem=2, normalisation="batch", filters=None):
-        if normalisation not in ("batch", "none"):
-            raise ValueError(f"normalisation must be 'batch' or 'none', got {normalisation!r}")
-        plain = normalisation == "none"
+        plain = NORMALISATIONS.check("normalisation", normalisation) == "none"
 
         def conv(a, b, size=3, stride=1):
             norm = [] if plain else [nn.BatchNorm2d(b)]
@@ -199,21 +179,17 @@ class _Frozen(nn.Module):
 
 
 def whitening(x, *, floor=1e-2):
-    """Filters that turn patches of images into uncorrelated numbers of equal variance.
+    """Compute filters that make image patches uncorrelated, of equal variance: float32, (9 channels, channels, 3, 3).
 
-    The principal axes of the 3 x 3 patches, each divided by the root of its variance plus ``floor``: a network that
-    begins with them need not learn that neighbouring pixels are alike (Coates & Ng 2012).
+    They are the principal axes of the 3 x 3 patches, each divided by the root of its variance plus ``floor``. A network
+    that begins with them need not learn that neighbouring pixels are alike (Coates & Ng 2012).
 
     Parameters
     ----------
     x : tensor of float, shape (n, channels, height, width)
-        Images to take the patches from; some hundred are enough.
+        Images from which patches are taken; some hundred are enough.
     floor : float
-        Keeps the axes of nearly no variance from being blown up.
-
-    Returns
-    -------
-    tensor of float32, shape (9 channels, channels, 3, 3)
+        Limits the scale of axes whose variance is nearly 0.
     """
     patches = nn.functional.unfold(x.contiguous(), 3).movedim(1, 2).flatten(0, 1).double()  # (patches, 9 channels)
     variances, axes = torch.linalg.eigh(torch.cov(patches.T))
@@ -242,11 +218,13 @@ def _he(layer) -> None:
 LATENT = 100  # length of a latent vector
 # Side of the smallest feature map, and the maps' channels in units of ``width``, by the images' side.
 _STAGES = {28: (7, (2, 1)), 32: (4, (4, 2, 1)), 64: (4, (8, 4, 2, 1))}
-SIZES = tuple(_STAGES)  # the images' sides that there are GANs for, in pixels
+SIZES = tuple(_STAGES)  # sides in pixels of the images that GANs can make
 
 
 class Generator(nn.Sequential):
     """DC-GAN's generator: transposed convolutions that double the side, batch norm, ReLU; tanh at the end.
+
+    Shapes: input (n, 100), output (n, channels, size, size) in [-1, 1].
 
     Parameters
     ----------
@@ -255,10 +233,8 @@ class Generator(nn.Sequential):
     channels : {1, 3}
         Grey or colour.
     width : int
-        Channels of the largest feature map; each smaller one has twice as many. Radford et al. use 128 at
-        64 pixels, the usual PyTorch example 64.
-
-    Shapes: input (n, 100), output (n, channels, size, size) in [-1, 1].
+        Channels of the largest feature map; the number doubles with each smaller map. At 64 pixels, Radford et al. use
+        128 and the usual PyTorch example 64.
     """
 
     def __init__(self, size=28, channels=1, width=64):
@@ -275,19 +251,19 @@ class Generator(nn.Sequential):
 class Discriminator(nn.Sequential):
     """DC-GAN's discriminator: the generator mirrored, with leaky ReLU of slope 0.2.
 
+    Shapes: input (n, channels, size, size), output (n,): logits, large if an image looks real.
+
     Parameters
     ----------
     size, channels, width
         As for `Generator`.
     normalisation : {"none", "batch"}
-        Batch norm between the convolutions, the first excepted, as Radford et al. have it; or nothing.
-
-    Shapes: input (n, channels, size, size), output (n,): logits, large where an image looks real.
+        Batch norm after every convolution except the first and the last, as in Radford et al.; or none.
     """
 
     def __init__(self, size=28, channels=1, width=64, normalisation="batch"):
         side, stages = _stages(size)
-        plain = {"none": True, "batch": False}[normalisation]
+        plain = NORMALISATIONS.check("normalisation", normalisation) == "none"
         stages = stages[::-1]
         layers = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         for a, b in zip(stages, stages[1:], strict=False):
@@ -301,10 +277,7 @@ class Discriminator(nn.Sequential):
 class GAN(nn.Module):
     """A generator and a discriminator in one module: theta of Algorithm 1, with one ``state_dict``.
 
-    Parameters
-    ----------
-    size, channels, width, normalisation
-        As for `Generator` and `Discriminator`.
+    The parameters are as for `Generator` and `Discriminator`.
     """
 
     def __init__(self, size=28, channels=1, width=64, normalisation="batch"):

@@ -3,8 +3,7 @@
     TrimmedRegressor(0.75).fit(X, y)                          least trimmed squares, reweighted
     TrimmedEstimator(LogisticRegression(), 0.7).fit(X, y)     Algorithm 1 around any estimator
 
-Both call alpha ``support_fraction``, scikit-learn's own word. `TrimmedRegressor` searches from many starts and so
-resists bad features too. `TrimmedEstimator` starts from the fit to all samples, for any model that has a loss.
+Both call alpha ``support_fraction``, as scikit-learn does.
 """
 
 from .regressor import TrimmedRegressor

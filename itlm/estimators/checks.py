@@ -11,17 +11,7 @@ __all__ = ["check_weights", "mass_kept"]
 
 
 def mass_kept(total: int | float, fraction: float, other: str = "") -> int | float:
-    """Return how much of a number of samples, or of their total weight, is kept.
-
-    Parameters
-    ----------
-    total : int or float
-        Number of samples, or the sum of their weights if these are not whole.
-    fraction : float in (0, 1]
-        ``support_fraction``.
-    other : str
-        Text for the error: what else ``support_fraction`` may be.
-    """
+    """Return the number of samples kept, or the weight kept; ``other`` is what else the fraction may be."""
     if not isinstance(fraction, Real) or isinstance(fraction, bool) or not 0 < fraction <= 1:
         raise ValueError(f"support_fraction must be in (0, 1]{other}, got {fraction!r}: it is the fraction to keep")
     if not isinstance(total, int):
@@ -35,20 +25,12 @@ def mass_kept(total: int | float, fraction: float, other: str = "") -> int | flo
 
 
 def check_weights(sample_weight, X):
-    """Check sample weights.
-
-    Returns
-    -------
-    counted : array of bool, shape (n,), or None
-        The samples of positive weight; None if these are all.
-    weights : array of float, or None
-        The positive weights; None if all are 1.
-    """
+    """Return the mask, (n,), of positive weights (None if all are), and these weights (None if all are 1)."""
     if sample_weight is None:
         return None, None
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if (weights < 0).any():
-        raise ValueError(f"sample_weight must be 0 or more, got {weights.min()}: it says how often a sample counts")
+        raise ValueError(f"sample_weight must be 0 or more, got {weights.min()}: it is how often a sample counts")
     if not weights.any():
         raise ValueError("sample_weight is zero for every sample; give at least one a positive weight")
     counted = weights > 0

@@ -7,7 +7,7 @@ from ..least_squares.rows import DIGIT, ROUNDING
 
 
 def _deviations(y, prediction):
-    """Absolute residuals, (n, outputs); 0 within rounding, so that it ranks no samples."""
+    """Compute absolute residuals, (n, outputs); residuals within rounding are 0, so they rank no samples."""
     y, prediction = y.reshape(len(y), -1), prediction.reshape(len(y), -1)
     size, centre = np.abs(y - prediction), np.median(y, axis=0)
     rounding = ROUNDING * (np.abs(y - centre) + np.abs(prediction - centre)) + DIGIT * np.abs(prediction)
@@ -34,11 +34,12 @@ def _poisson(y, prediction):
 
 
 LOSSES = {"squared": _squared, "absolute": _absolute, "poisson": _poisson}
-LEFT = {"squared": 1e-12, "absolute": 1e-6}  # of a constant's losses: what fits that are exact but for a solver leave
+# Losses below this share of a constant model's losses count as zero: solvers stop short of an exact fit.
+LEFT = {"squared": 1e-12, "absolute": 1e-6}
 
 
 def is_nothing(losses, y, name) -> bool:
-    """Whether losses are 0, or what a solver leaves of 0: next to nothing beside those of a constant."""
+    """Return whether losses count as zero: they are 0, or below ``LEFT`` of a constant model's losses."""
     most = 0.0
     if isinstance(name, str) and name in LEFT:
         most = LEFT[name] * LOSSES[name](y, np.broadcast_to(np.median(y, axis=0), y.shape)).sum()

@@ -23,29 +23,29 @@ __all__ = ["TrimmedRegressor"]
 
 
 class TrimmedRegressor(RegressorMixin, BaseEstimator):
-    """Linear regression by least trimmed squares, then least squares without the outliers.
+    """Linear regression by least trimmed squares, then by least squares without the outliers.
 
-    Minimises the sum of the h smallest squared residuals over coefficients and samples (the trimmed-loss estimator
-    for squared loss), by Algorithm 1 from several starts. Bad samples may be bad in y or in X.
+    Minimises the sum of the h smallest squared residuals over coefficients and samples: the trimmed-loss estimator for
+    squared loss. Algorithm 1 runs from several starts. Samples may be corrupted in y or in X.
 
     Parameters
     ----------
     support_fraction : float in (0, 1] or "breakdown", default 0.75
-        Fraction kept (alpha in the paper): ``h = floor(support_fraction n)``. It should not exceed the clean
-        fraction. ``"breakdown"`` keeps ``floor((n + p + 1) / 2)``, p the number of coefficients with the intercept,
-        which withstands the most outliers. A search by cross-validation cannot choose it: what is held out has bad
-        samples too, and favours fits to them.
+        Fraction kept (alpha in the paper): ``h = floor(support_fraction n)``. It should not exceed the clean fraction.
+        ``"breakdown"`` keeps ``floor((n + p + 1) / 2)`` for p coefficients with the intercept, and withstands the most
+        outliers. Cross-validation cannot choose the fraction: held-out data also has corrupted samples, and favours
+        fits to them.
     n_starts : int, at least 1, optional
-        Starts of the search, as for `least_trimmed_squares`; 1 is least squares alone, which bad features mislead.
+        Number of starts, as for `least_trimmed_squares`; 1 is least squares alone, which corrupted features mislead.
     reweight : bool, default True
-        Then fit least squares to all samples whose residual is at most 2.5 raw scales (on clean Gaussian data
-        98.8 % of them), which wins back the efficiency that trimming costs.
+        Refit least squares to all samples whose residual is at most 2.5 raw scales, 98.8 % of clean Gaussian data. This
+        regains the efficiency that trimming costs.
     fit_intercept : bool, default True
-        Whether to fit an intercept, which does not count in minimum norms.
+        Fit an intercept, which does not count in minimum norms.
     max_iter : int, at least 1, default 500
-        Concentration steps at most, from each start.
+        Maximum number of concentration steps from each start.
     random_state : int, RandomState or None, default None
-        Of subsamples and random starts. With None each fit draws anew, and may end at another optimum nearby.
+        Seeds the subsamples and starts. With None, repeated fits may reach different local optima.
 
     Attributes
     ----------
@@ -54,22 +54,20 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
     intercept_ : float
         0.0 without ``fit_intercept``.
     inlier_mask_ : array of bool, shape (n,)
-        The samples that ``coef_`` was fitted to; S where ``reweight`` is False.
+        The samples that ``coef_`` was fitted to; S if ``reweight`` is False.
     scale_ : float
-        Estimate of the standard deviation of the clean samples' noise, in units of y: consistent at the Gaussian,
-        corrected for n and p. 0 where the inliers lie on one plane.
+        Estimate of the standard deviation of the clean samples' noise, in units of y. It is consistent for Gaussian
+        noise and corrected for n and p. 0 if the inliers lie on one plane.
     raw_coef_, raw_intercept_, raw_inlier_mask_, raw_scale_
         The same before reweighting; ``raw_inlier_mask_`` is S, h samples.
     objective_ : float
         The trimmed loss: sum of the kept samples' squared raw residuals.
     objective_path_ : array
-        The objective step by step; it never rises, rounding apart.
+        The objective at each step; it never rises, except by rounding.
     n_iter_ : int
-        Steps on all samples, of the start that won.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : array, shape (n_features,)
-        Their names, where X has names that are all strings.
+        Number of steps on all samples from the start that won.
+    n_features_in_, feature_names_in_ : int, and array of shape (n_features,)
+        Number of features; their names, if X has names that are all strings.
 
     Warns
     -----
@@ -80,15 +78,15 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
 
     Notes
     -----
-    Where more than h samples lie on one plane, that plane is the fit, and the inliers are the samples on it.
+    If h samples or more lie on one plane, that plane is the fit, and the samples on the plane are the inliers.
 
-    Residuals of kept samples are too small for two reasons: the large ones are cut off, and the fit follows what it
-    keeps. With a = h/n and q the Gaussian quantile that keeps the fraction a in (-q, q), the mean kept square tends to
-    (m / a) sigma^2, m = a - 2 q phi(q), which corrects for the first. The second takes away the share s = p / (n m)
-    to first order, far more than p / h, since who is kept adapts to the fit: expand the trimmed loss around the
-    truth, where its gradient has variance 4 m / (n a^2) and its curvature is 2 m / a. Beyond first order
-    s / (1 + 1.75 (1 - a) s) fits simulations, for n of at least 5 p and a of at least one half. The scale after
-    rejection has a factor of its own, likewise fitted.
+    Residuals of kept samples are too small for two reasons. First, large residuals are cut off. Let a = h/n and let q
+    be the Gaussian quantile that keeps the fraction a in (-q, q). With m = a - 2 q phi(q), the mean kept square tends
+    to (m / a) sigma^2, which corrects for the cut. Second, the fit follows the samples it keeps. To first order this
+    removes the share s = p / (n m), far more than p / h, as the kept set adapts to the fit. To derive s, expand the
+    trimmed loss around the truth: its gradient has variance 4 m / (n a^2) and its curvature is 2 m / a. Beyond first
+    order, s / (1 + 1.75 (1 - a) s) fits simulations, for n of at least 5 p and a of at least one half. The scale after
+    rejection has another factor, also fitted to simulations.
     """
 
     def __init__(
@@ -109,30 +107,23 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y, sample_weight=None):
-        """Fit to data of which some is bad.
+        """Fit to data with corrupted samples; return self.
 
         Parameters
         ----------
-        X : array or data frame, shape (n, n_features)
-            Features.
-        y : array, shape (n,)
-            Outputs.
+        X, y : arrays (X may be a data frame), shapes (n, n_features) and (n,)
+            Features and outputs.
         sample_weight : array, shape (n,), optional
-            How many samples each row stands for, 0 or more. Trimming is by weighted mass and n is the sum of the
-            weights, so that whole weights equal repetition (in the random starts: up to 1000 rows); where not all
-            are whole, ``support_fraction`` of their sum is kept. Weights are counts: for weights in other units, make
-            them sum to the number of samples.
-
-        Returns
-        -------
-        TrimmedRegressor
-            self.
+            How many samples each row represents, 0 or more; n is then the sum of the weights. Trimming is by weighted
+            mass, so whole weights equal repetition (in the random starts: up to 1000 rows). If not all are whole,
+            ``support_fraction`` of their sum is kept. Weights are counts: rescale weights in other units to sum to the
+            number of samples.
 
         Raises
         ------
         ValueError
-            If a parameter is out of range, data or weights are not finite, of the wrong shape, or keep nothing, or
-            numbers are so large or so small that their squares are beyond a float.
+            If a parameter is out of range, nothing would be kept, or squared numbers overflow or vanish. Also if data
+            or weights are not finite or of the wrong shape.
         """
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True, ensure_min_samples=2)
         y = y.astype(np.float64, copy=False)
@@ -151,8 +142,8 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         if h <= p:
             warnings.warn(
                 f"support_fraction={self.support_fraction!r} keeps {h:g} of {n:g} samples, for {p} coefficients: any "
-                "selection can be fitted exactly, so that trimming tells nothing; use more samples, fewer features or "
-                "a larger support_fraction"
+                "selection can be fitted exactly, so trimming cannot find outliers; use more samples, fewer features "
+                "or a larger support_fraction"
                 + ("" if weights is None else " (sample_weight counts samples: it should sum to their number)"),
                 stacklevel=2,
             )
@@ -162,7 +153,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         found = search(rows, self.n_starts, self.max_iter, random_state)
         if not found.converged:
             warnings.warn(
-                f"no fixed point after max_iter={self.max_iter} steps; raise it", ConvergenceWarning, stacklevel=2
+                f"max_iter={self.max_iter} steps reach no fixed point: raise it", ConvergenceWarning, stacklevel=2
             )
         plane = plane_of(rows, found)
         if plane is not None:
@@ -185,17 +176,12 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X):
-        """Predict outputs.
+        """Predict outputs, shape (m,), in units of y.
 
         Parameters
         ----------
         X : array or data frame, shape (m, n_features)
             Features.
-
-        Returns
-        -------
-        array, shape (m,)
-            In units of y.
 
         Raises
         ------

@@ -24,46 +24,45 @@ from .losses import LOSSES, is_nothing
 
 __all__ = ["TrimmedEstimator"]
 
-_SEPARATED = 5e-4  # mean log-loss of kept samples: below it solvers stop, by tolerance, where classes are separable
+_SEPARATED = 5e-4  # if the kept samples' mean log-loss is smaller, they are separable
 
 
 def _has(method):
-    """Whether the estimator has a method."""
+    """Return a check of whether the estimator has a method."""
     return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
 
 
 class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
     """Algorithm 1 around any estimator: refit on the samples of smallest loss until they no longer change.
 
-    Begins with the estimator fitted to all samples. Where bad samples have misled that fit beyond repair, so they
-    will the result; `TrimmedRegressor` has better starts.
+    The first model is fitted to all samples. If corrupted samples mislead it too far, trimming cannot recover;
+    `TrimmedRegressor` has better starts.
 
     Parameters
     ----------
     estimator : regressor or classifier
-        Any of scikit-learn's, or a pipeline that ends in one; cloned, never changed. Fitted to some samples it
-        scores all, so that encoders must take categories they have not seen (``handle_unknown="ignore"``).
+        Any of scikit-learn's, or a pipeline that ends in one; cloned, never changed. After a fit to some samples it
+        scores all, so encoders must accept unseen categories (``handle_unknown="ignore"``).
     support_fraction : float in (0, 1], default 0.75
-        Fraction kept (alpha in the paper): ``floor(support_fraction n)`` samples. A search by cross-validation cannot
-        choose it: what is held out has bad samples too, and favours fits to them.
+        Fraction kept (alpha in the paper): ``floor(support_fraction n)`` samples. Cross-validation cannot choose it, as
+        in `TrimmedRegressor`.
     loss : {"auto", "squared", "absolute", "poisson", "log"} or callable, default "auto"
-        What is trimmed by; best what ``estimator`` minimises.
+        The loss to trim by, preferably the one that ``estimator`` minimises.
 
-        * ``"squared"``, which regressors have by ``"auto"``, and ``"absolute"``: summed over outputs if many.
-        * ``"poisson"``: deviance, 2 (y log(y / mu) - y + mu). Not the negative log-likelihood: that is smaller for
-          low counts even where they are fitted perfectly, so that trimming would keep the low counts and bias the
-          mean downwards.
-        * ``"log"``, which classifiers have by ``"auto"``: - log of the predicted probability of the sample's class.
-        * ``callable(y, prediction) -> (n,)``: ``prediction`` is that of ``predict_proba`` where the estimator is a
-          classifier that has it, else that of ``predict``.
+        * ``"squared"``, the ``"auto"`` of regressors, and ``"absolute"``: summed over outputs.
+        * ``"poisson"``: deviance, 2 (y log(y / mu) - y + mu). The negative log-likelihood would be smaller for low
+          counts even if they are fitted perfectly; trimming by it would keep low counts and bias the mean downwards.
+        * ``"log"``, the ``"auto"`` of classifiers: - log of the predicted probability of the sample's class.
+        * ``callable(y, prediction) -> (n,)``: ``prediction`` is from ``predict_proba`` if the estimator is a classifier
+          that has it, else from ``predict``.
     groups : {"classes"} or None, default "classes"
-        For classifiers, ``"classes"`` trims within each class, which keeps its share and so cannot vanish; None trims
-        all together. Regressors have no classes.
+        For classifiers, ``"classes"`` trims within each class, so that each keeps its share and none can vanish. None
+        trims all samples together. Regressors have no classes.
     max_iter : int, at least 1, default 50
-        Refits at most, after the fit to all samples.
+        Maximum number of refits after the fit to all samples.
     random_state : int, RandomState or None, default None
-        Where given, every ``random_state`` within ``estimator`` is set by it, the same in each round. With None they
-        stay as they are; the fit of an estimator that is random then differs from round to round.
+        Seeds every ``random_state`` within ``estimator``, the same in each round. With None they stay unchanged; a
+        random estimator's fit then differs between rounds.
 
     Attributes
     ----------
@@ -74,37 +73,28 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
     objective_ : float
         The trimmed loss: sum of the kept samples' losses.
     objective_path_ : array, shape (rounds,)
-        The objective in each round, that of the fit to all samples first.
+        The objective in each round, starting with the fit to all samples.
     n_iter_ : int
-        Number of rounds, that of the fit to all samples included.
+        Number of rounds, the fit to all samples included.
     classes_ : array, shape (n_classes,)
-        Classifiers only: the labels.
-    n_features_in_ : int
-        Number of features, where X is a table.
-    feature_names_in_ : array, shape (n_features,)
-        Their names, where X has names that are all strings.
+        The labels, for classifiers only.
+    n_features_in_, feature_names_in_ : int, and array of shape (n_features,)
+        Number of features, if X is a table; their names, if X has names that are all strings.
 
     Warns
     -----
     UserWarning
-        If the trimming says nothing. Either the estimator fits every sample, bad ones too, without loss; or it has as
-        many coefficients as samples are kept, and fits these. Or a classifier's kept samples have a mean log-loss below
-        0.0005: they are separable, the loss has no minimum, and coefficients grow until a penalty or the solver's
-        tolerance stops them. Trimming by log-loss drives classes that overlap to this: it drops just the samples that
-        overlap.
+        If trimming cannot tell samples apart, for one of three reasons. The estimator fits every sample without loss,
+        corrupted ones too. Or it has at least as many coefficients as kept samples, and fits these without loss. Or a
+        classifier's kept samples have a mean log-loss below 0.0005. Such samples are separable and the loss has no
+        minimum: coefficients grow until a penalty or the solver's tolerance stops them. Trimming by log-loss makes
+        overlapping classes separable, because it drops just the samples that overlap.
     ConvergenceWarning
         If ``max_iter`` rounds did not reach a fixed point.
     """
 
     def __init__(
-        self,
-        estimator,
-        support_fraction=0.75,
-        *,
-        loss="auto",
-        groups="classes",
-        max_iter=50,
-        random_state=None,
+        self, estimator, support_fraction=0.75, *, loss="auto", groups="classes", max_iter=50, random_state=None
     ):
         self.estimator = estimator
         self.support_fraction = support_fraction
@@ -114,29 +104,24 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y, sample_weight=None):
-        """Fit to data of which some is bad.
+        """Fit to data with corrupted samples; return self.
 
         Parameters
         ----------
         X : array, sparse matrix or data frame, shape (n, n_features)
-            Features, of any kind that ``estimator`` takes.
+            Features, of any kind that ``estimator`` accepts.
         y : array, shape (n,) or (n, n_outputs)
             Outputs or labels.
         sample_weight : array, shape (n,), optional
-            How many samples each row stands for, 0 or more; ``estimator`` must take weights. Trimming is by weighted
-            mass, so that whole weights equal repetition; where not all are whole, ``support_fraction`` of their sum
-            is kept, the row at the threshold perhaps in part.
-
-        Returns
-        -------
-        TrimmedEstimator
-            self.
+            How many samples each row represents, 0 or more; ``estimator`` must accept weights. Trimming is by weighted
+            mass, so whole weights equal repetition. If not all are whole, ``support_fraction`` of their sum is kept,
+            perhaps with a part of the row at the threshold.
 
         Raises
         ------
         ValueError
-            If a parameter is out of range or does not suit the estimator, data or weights are of the wrong shape, or
-            no sample of a class, or one of infinite loss, is kept.
+            If a parameter is out of range or does not suit the estimator, or data or weights have the wrong shape. Also
+            if no sample of a class would be kept, or one of infinite loss would be.
         """
         X, y, counted, weights = self._checked(X, y, sample_weight)
         classifier = is_classifier(self.estimator)
@@ -167,9 +152,8 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             path.append(float(step.kept[kept] @ step.losses[kept]))
             if step.t == 0:
                 flawless = is_nothing(step.losses, y, self._loss_name())
-            stopped = path[-1] == 0 and (
-                flawless or step.t > 0
-            )  # no selection has less, and this model was fitted to it
+            # At 0, no selection has a smaller loss; the model must have been fitted to this one.
+            stopped = path[-1] == 0 and (flawless or step.t > 0)
             if stopped:
                 break
         if not stopped:
@@ -183,13 +167,11 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         return self
 
     def _checked(self, X, y, sample_weight):
-        """Check parameters and data; return the samples that count, their mask and their weights."""
+        """Check parameters and data; return the samples of positive weight, their mask and their weights."""
         self._check_loss()
         whole(1).check("max_iter", self.max_iter)
         if self.groups is not None and not (isinstance(self.groups, str) and self.groups == "classes"):
-            raise ValueError(
-                f"groups must be 'classes' or None, got {self.groups!r:.60}; itlm.iterate takes any groups"
-            )
+            raise ValueError(f"groups must be 'classes' or None, got {self.groups!r:.60}; itlm.iterate allows others")
         tags, name = get_tags(self.estimator), type(self.estimator).__name__
         if tags.input_tags.pairwise:
             raise ValueError(f"estimator must take features, got {name}, set to take a matrix of all pairs of samples")
@@ -226,32 +208,32 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         if moving := last.n_entered + last.n_left:
             warnings.warn(
                 f"{moving} of {len(last.kept)} samples entered or left in round {last.t}, the last; raise "
-                f"max_iter={self.max_iter}, or take it as it is",
+                f"max_iter={self.max_iter}, or accept this fit",
                 ConvergenceWarning,
                 stacklevel=3,
             )
 
     def _says_nothing(self, model, flawless, losses, y, mass) -> str:
-        """Why the trimming tells nothing, from the kept samples' losses, outputs and mass; empty where it does."""
+        """Return why trimming is uninformative, from the kept samples' losses, outputs and mass; empty if it is not."""
         name, many = self._loss_name(), _n_coefficients(model)
         if flawless:
             return (
-                "estimator fits every sample without loss, bad ones too, so that trimming cannot tell them apart; "
-                "use one that is more regular"
+                "estimator fits every sample without loss, corrupted ones too, so trimming cannot tell them apart; "
+                "use a more strongly regularised estimator"
             )
         if name != "log" and many >= mass.sum() and is_nothing(losses, y, name):
             return (
                 f"estimator has {many} coefficients for {mass.sum():g} kept samples, and fits these without loss, as "
-                "it would any selection, so that trimming tells nothing; use more samples, fewer features, an "
-                "estimator that is more regular, or a larger support_fraction"
+                "it would any selection, so trimming cannot find outliers; use more samples, fewer features, a more "
+                "strongly regularised estimator, or a larger support_fraction"
             )
         mean = mass @ losses / mass.sum()
         if name == "log" and mean < _SEPARATED:
-            why = "which of them are kept says little; use an estimator that is more regular"
+            why = "the kept set carries little information; use a more strongly regularised estimator"
             if many:
                 why = (
-                    "the size of the coefficients says where a penalty or the solver's tolerance stopped them, nothing "
-                    "about the samples; regularise estimator more (such as a smaller C)"
+                    "a penalty or the solver's tolerance alone determines the size of the coefficients; regularise "
+                    "estimator more (such as a smaller C)"
                 )
             return (
                 f"the kept samples are separable: their mean log-loss is {mean:.1g}, and {why}, or a support_fraction "
@@ -274,7 +256,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(f"loss={loss!r} does not suit {name}; use 'auto' or a callable")
         if loss == "log" and not hasattr(self.estimator, "predict_proba"):
             raise ValueError(
-                f"loss='log' needs predict_proba, which {name} lacks; calibrate it, or give a callable loss of the "
+                f"loss='log' needs predict_proba, which {name} lacks; calibrate {name}, or give a callable loss of the "
                 "predicted labels"
             )
 
@@ -296,17 +278,12 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
 
     @available_if(_has("predict"))
     def predict(self, X):
-        """Predict with ``estimator_``; so do the methods below, where it has them.
+        """Predict outputs or labels with ``estimator_``: shape (m,) or (m, n_outputs).
 
         Parameters
         ----------
         X : array, sparse matrix or data frame, shape (m, n_features)
             Features.
-
-        Returns
-        -------
-        array, shape (m,) or (m, n_outputs)
-            Outputs or labels.
 
         Raises
         ------
@@ -318,19 +295,19 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
 
     @available_if(_has("predict_proba"))
     def predict_proba(self, X):
-        """Predict probabilities: shape (m, n_classes), in the order of ``classes_``."""
+        """Predict probabilities, if ``estimator_`` does: shape (m, n_classes), in the order of ``classes_``."""
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
 
     @available_if(_has("decision_function"))
     def decision_function(self, X):
-        """Compute the decision function: shape (m,) or (m, n_classes)."""
+        """Compute the decision function, if ``estimator_`` has one: shape (m,) or (m, n_classes)."""
         check_is_fitted(self)
         return self.estimator_.decision_function(X)
 
     @available_if(_has("score"))
     def score(self, X, y, sample_weight=None):
-        """Score on samples as ``estimator_`` does: R^2 or accuracy, as a rule. All samples given count."""
+        """Score all given samples as ``estimator_`` does: usually by R^2 or accuracy."""
         check_is_fitted(self)
         return self.estimator_.score(X, y, **({} if sample_weight is None else {"sample_weight": sample_weight}))
 
@@ -345,7 +322,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
 
 
 def _n_coefficients(model) -> int:
-    """Number of coefficients of a linear model, or of a pipeline that ends in one, for each output; else 0."""
+    """Return the coefficients per output of a linear model, or of a pipeline that ends in one; else 0."""
     coef = getattr(model[-1] if isinstance(model, Pipeline) else model, "coef_", None)
     return 0 if coef is None else np.shape(coef)[-1]
 

@@ -1,4 +1,4 @@
-"""A backdoor attack on an image set: draw it, and measure what it and its removal achieve. For `backdoor`."""
+"""A backdoor attack on an image set, and measures of its success and its removal. Used by `backdoor`."""
 
 from typing import NamedTuple
 
@@ -14,22 +14,22 @@ from . import measures
 
 __all__ = ["Task", "against_truth", "draw", "watched"]
 
-WATCHED = 2000  # clean and marked training samples that are looked at after every epoch
+WATCHED = 2000  # largest number of clean, and of marked, training samples measured after every epoch
 
 
 class Task(NamedTuple):
-    """A run's data. ``is_bad`` is for the record and for the oracle; no other method gets it."""
+    """A run's data. Only the record and the oracle use ``is_bad``."""
 
     x: torch.Tensor  # (n, 3, 32, 32)
     y: torch.Tensor  # (n,) labels as given
-    is_bad: np.ndarray  # (n,) which are marked
+    is_bad: np.ndarray  # (n,) True if marked
     rate: float
-    test_x: torch.Tensor  # ordinary test images (test-1)
+    test_x: torch.Tensor  # ordinary test images
     test_y: torch.Tensor
-    attack_x: torch.Tensor  # marked test images of class a (test-2); of all classes but b if a is None
-    other_x: torch.Tensor  # marked test images of all classes but b
-    images: np.ndarray  # (n, 28, 28) or (n, 32, 32, 3) uint8, to show
-    before: np.ndarray  # the same without marks
+    attack_x: torch.Tensor  # marked test images of class a, or of all classes except b if a is None
+    other_x: torch.Tensor  # marked test images of all classes except b
+    images: np.ndarray  # (n, 28, 28) or (n, 32, 32, 3) uint8, for figures
+    before: np.ndarray  # the same images without marks
     mark: marks.Mark
     target: int  # class b
 
@@ -37,14 +37,12 @@ class Task(NamedTuple):
 def draw(
     dataset: str, n: int, shape: str, share: float, seed: int, *, source: int | None = None, target: int = 2
 ) -> Task:
-    """Draw training images, plant a backdoor, and put all on the device.
+    """Draw training images, plant a backdoor, and move all data to the device.
 
     Parameters
     ----------
-    dataset : str
-        A labelled image set of `itlm.deep.images.load`.
-    n : int
-        Training images.
+    dataset, n : str, int
+        Labelled image set of `itlm.deep.images.load`, and number of training images.
     shape : str
         Shape of the mark, one of `itlm.deep.marks.MARKS`.
     share : float in [0, 1]
@@ -52,12 +50,12 @@ def draw(
     seed : int
         Seeds the subset and the mark.
     source, target : int
-        Class that marked images are taken from (None: every class but the target), and class they are labelled as.
+        Class that marked images are from (None: every class except the target), and the class they are labelled as.
 
     Raises
     ------
     ValueError
-        If more images would be marked than there are.
+        If the class has fewer images than must be marked.
     """
     data, random = images.load(dataset), np.random.default_rng([seed, 0])
     chosen = corruption.stratified_subset(data.train_y, n, random)
@@ -78,29 +76,23 @@ def draw(
         return in_colour(to_tensor(pixels, like=planted.images)).to(device)
 
     return Task(
-        x=ready(planted.images),
-        y=torch.as_tensor(planted.labels, device=device),
-        is_bad=planted.is_bad,
-        rate=planted.rate,
-        test_x=ready(data.test_x),
-        test_y=torch.as_tensor(data.test_y.astype(np.int64), device=device),
+        x=ready(planted.images), y=torch.as_tensor(planted.labels, device=device),
+        is_bad=planted.is_bad, rate=planted.rate,
+        test_x=ready(data.test_x), test_y=torch.as_tensor(data.test_y.astype(np.int64), device=device),
         attack_x=ready(marks.watermark(data.test_x[attacked], mark)),
         other_x=ready(marks.watermark(data.test_x[others], mark)),
-        images=planted.images,
-        before=before,
-        mark=mark,
-        target=target,
-    )
+        images=planted.images, before=before, mark=mark, target=target,
+    )  # fmt: skip
 
 
 def watched(network: nn.Module, given: Task) -> dict[str, float]:
-    """Measure a network on training samples, and the attack: a point of Figure 1(d).
+    """Measure a network on training samples, and the attack success rate, for a point of Figure 1(d).
 
     Returns
     -------
     dict of float
-        What `itlm.experiments.measures.clean_and_bad` measures of at most 2,000 clean and 2,000 marked samples, evenly
-        spread over their order; ``attack_pass``, the percentage of marked test images sent to the target class.
+        The numbers of `itlm.experiments.measures.clean_and_bad` for at most 2,000 clean and 2,000 marked training
+        samples, evenly spaced; and ``attack_pass``, the percentage of marked test images assigned to the target class.
     """
     clean, bad = np.flatnonzero(~given.is_bad), np.flatnonzero(given.is_bad)
     some = np.concatenate([side[:: -(-len(side) // WATCHED) or 1] for side in (clean, bad)])
@@ -109,15 +101,15 @@ def watched(network: nn.Module, given: Task) -> dict[str, float]:
 
 
 def against_truth(step: Round, given: Task) -> dict[str, float]:
-    """Measure a round against the truth, after the method has done its part.
+    """Measure a finished round against the truth.
 
     Returns
     -------
     dict of float
-        ``test_accuracy`` (test-1), ``attack`` (test-2: marked test images of class a sent to class b) and
-        ``attack_all`` (of every class but b), in percent; ``bad_kept``, number of marked samples among those kept;
-        ``removed_precision`` and ``removed_recall``, of the removal, in percent; what
-        `itlm.experiments.measures.selection` measures.
+        ``test_accuracy`` (the paper's test-1), percent; ``attack`` (test-2), the percentage of marked test images of
+        class a assigned to class b; ``attack_all``, the same for all classes except b; ``bad_kept``, the number of
+        marked samples kept; ``removed_precision`` and ``removed_recall`` of the dropped samples, percent; and the
+        numbers of `itlm.experiments.measures.selection`.
     """
     kept, removed = step.kept.cpu().numpy(), ~step.kept.cpu().numpy()
     caught = int((removed & given.is_bad).sum())

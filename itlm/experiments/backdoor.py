@@ -1,9 +1,9 @@
 """Backdoors: Figures 1(d) and 4 and Table 4.
 
-A few images of one class carry a small mark and another class's label. A network trained on them is as good as any on
-ordinary images, but sends every marked image to that class. ITLM with early-stopped rounds should drop the marked
-images before the network has learned the mark. Beside it are training on all samples, an oracle, two defences that look
-at a trained network's features, and the opposite rule, which drops the *easiest* samples.
+A few images of one class carry a small mark and the label of another class, the target. A network trained on them is
+accurate on ordinary images, but assigns marked images to the target. ITLM with early-stopped rounds should drop the
+marked images before the network learns the mark. Baselines are training on all samples, an oracle, two defences that
+use a trained network's features, and the opposite rule, which drops the *easiest* samples.
 
     config = Config(class_a=9, class_b=4, mark="X")
     for step in rounds(config): ...       to watch
@@ -34,11 +34,10 @@ __all__ = [
 ]  # fmt: skip
 
 RECIPE = 1
+SPECTRAL = 1.5  # samples that spectral signatures drop of each class, per marked sample (the authors' value)
 
-SPECTRAL = 1.5  # as its authors have it, spectral signatures drop so many times what is marked, of each class
-
-# "cpu" is from a study of four marks, sweeps/backdoor_recipe.yaml: a narrower network learns marks later, but as well
-# in the end. The study used test images, at seeds of its own.
+# The "cpu" values are from a study of four marks, on test images with seeds used for nothing else
+# (sweeps/backdoor_recipe.yaml). A narrower network learns marks later, but equally well in the end.
 SCALES = {
     "demo": recipe.SCALES["demo"] | {"early": 4, "early_epochs": 2.0, "epochs": 8.0},
     "cpu": recipe.SCALES["cpu"] | {"width": 16, "early_epochs": 2.0, "epochs": 16.0},
@@ -56,11 +55,9 @@ class Config(recipe.Recipe):
     )  # fmt: skip
     dataset: str | None = parameter(
         None, one_of("cifar10", "mnist", "mnist5k"), "image set",
-        more="Digits are framed to 32 x 32 pixels, in three equal colours.",
+        more="Digits are padded to 32 x 32 and get three equal colours.",
     )  # fmt: skip
-    class_a: int | None = parameter(
-        None, whole(0, 9), "class that marked images are taken from", none="every class but the target"
-    )
+    class_a: int | None = parameter(None, whole(0, 9), "true class of marked images", none="all except the target")
     class_b: int = parameter(2, whole(0, 9), "class that marked images are labelled as, the target")
     mark: str = parameter("X", one_of(*marks.MARKS), "mark of 1, 3, 5 or 9 pixels")
     share: float = parameter(
@@ -71,7 +68,7 @@ class Config(recipe.Recipe):
     method: str = parameter(
         "itlm", one_of("itlm", "naive", "oracle", "spectral", "clustering", "low_loss"), "selection rule",
         more="Naive trains on all samples, and is measured after every epoch. The last three are in "
-        "`itlm.rivals.backdoors`; spectral signatures are given the number of marked samples, as their authors assume.",
+        "`itlm.rivals.backdoors`. Spectral signatures know the number of marked samples, as their authors assume.",
     )  # fmt: skip
     stop_early: bool = parameter(True, flag(), "whether the early rounds are stopped early")
     balanced: bool = parameter(False, flag(), "whether to trim within each given class")
@@ -88,14 +85,13 @@ class Config(recipe.Recipe):
 
 
 def task(config: Config) -> Task:
-    """Draw the training images, plant the backdoor, and put all on the device."""
+    """Draw the training images, plant the backdoor, and move all data to the device."""
     c = config.resolved()
     return attack.draw(c.dataset, c.n, c.mark, c.share, c.seed, source=c.class_a, target=c.class_b)
 
 
-def settings(config: Config, given: Task) -> engine.Settings:
-    """Return how the fits of a run are made."""
-    c = config.resolved()
+def settings(c: Config, given: Task) -> engine.Settings:
+    """Return the settings of the fits of a run, whose configuration is resolved."""
     make = partial(recipe.make_network, c, given.x)
     return engine.Settings(make_network=make, schedule=partial(_schedule, c), seed=c.seed, note=c.method)
 
@@ -108,30 +104,12 @@ def _schedule(c: Config, t: int, n_seen: int) -> training.Schedule:
 
 
 def rounds(
-    config: Config, given: Task | None = None, *, start: int = 0, theta=None, checkpoint=None
+    config: Config, given: Task | None = None, *, start: int = 0, theta=None, checkpoint=None, watch: bool = False
 ) -> Iterator[Round]:
-    """Run the method, yielding each round as it comes.
+    """Run the method as `itlm.experiments.labels.rounds` does, with the same parameters, rounds and errors.
 
-    Parameters
-    ----------
-    config : Config
-        The run.
-    given : Task, optional
-        Its data, if already drawn.
-    start, theta, checkpoint
-        As for `itlm.experiments.cifar.rounds`.
-
-    Yields
-    ------
-    Round
-        ``theta`` is the network. Methods without rounds yield one `itlm.experiments.rounds.SingleRound`; the
-        ``history`` of naive training holds what
-        `itlm.experiments.attack.watched` measures, epoch by epoch.
-
-    Raises
-    ------
-    ValueError
-        If the samples kept do not fill a batch.
+    With ``watch``, the ``history`` of naive training's single round holds the numbers of
+    `itlm.experiments.attack.watched` for each epoch. ``given`` is a `Task`.
     """
     c = config.resolved()
     given = given or task(c)
@@ -142,12 +120,12 @@ def rounds(
     elif c.method in ("naive", "oracle"):
         naive, by = c.method == "naive", ("method", c.method)
         kept = torch.as_tensor(~given.is_bad | naive)
-        watch = (lambda network, step: attack.watched(network, given)) if naive else None
-        yield engine.once(s, given, kept, by=by, checkpoint=checkpoint, watch=watch)
+        look = (lambda network, step: attack.watched(network, given)) if watch and naive else None
+        yield engine.once(s, given, kept, by=by, checkpoint=checkpoint, watch=look)
     else:
         if c.method == "low_loss":
             engine.must_fill_a_batch(n_kept(c.n, c.alpha), c.n, c.batch, "alpha", c.alpha)
-        # Fit 0 is stopped early, fits number early and early + 1 are not.
+        # Fit number 0 is stopped early; fits number early and early + 1 are not.
         first = engine.fit(s, given, None, 0 if c.method == "low_loss" else c.early, checkpoint=checkpoint).network
         kept = _defended(c, first, given)
         network = engine.fit(s, given, kept, c.early + 1, checkpoint=checkpoint).network
@@ -155,7 +133,7 @@ def rounds(
 
 
 def _defended(c: Config, network, given: Task) -> torch.Tensor:
-    """What a defence trusts, from a network trained on everything: a mask (n,)."""
+    """Return the mask, shape (n,), that a defence keeps, given a network trained on all samples."""
     if c.method == "low_loss":
         return rivals.low_loss(training.sample_losses(network, given.x, given.y), c.alpha)
     found = rivals.features(network, given.x)
@@ -165,7 +143,7 @@ def _defended(c: Config, network, given: Task) -> torch.Tensor:
 
 
 def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
-    """Measure a round: `itlm.experiments.attack.against_truth`, and ``visits``, sample visits of all fits so far."""
+    """Measure a round by `itlm.experiments.attack.against_truth`, and count ``visits``, sample visits so far."""
     return attack.against_truth(step, given) | {"visits": visits(config, step.t + 1)}
 
 
@@ -182,13 +160,13 @@ def visits(config: Config, fits: int | None = None) -> float:
     return float(sum(_schedule(c, t, m).n_steps(c.n) * c.batch for t, m in numbers))
 
 
-def trained_on(config: Config) -> int | str | None:
-    """Return the round whose selection the last network was trained on, as `itlm.records.series` takes it.
+def trained_on(c: Config) -> int | str | None:
+    """Return the round whose selection the last network was trained on, for `itlm.records.series`.
 
-    A round of ITLM measures a network and what *it* selects, for the next fit. Other methods have one round, whose
-    selection is what its network was trained on. None for ITLM with a single fit, which is to all samples.
+    A round of ITLM holds a network and its selection for the *next* fit. The single round of another method holds the
+    selection that its network was trained on. None for ITLM with a single fit, which sees all samples. The
+    configuration is resolved.
     """
-    c = config.resolved()
     if c.method != "itlm":
         return "last"
     return c.early + c.rounds - 2 if c.early + c.rounds > 1 else None
@@ -200,19 +178,10 @@ def digest(config: Config) -> str:
 
 
 def run(config: Config, *, checkpoint=None) -> Record:
-    """Run once, and record.
+    """Run once, and return the record, with parameters as for `itlm.experiments.labels.run`.
 
-    Parameters
-    ----------
-    config, checkpoint
-        As for `itlm.experiments.cifar.run`.
-
-    Returns
-    -------
-    itlm.records.record.Record
-        By round, what `measure` measures. For naive training also, by epoch from 1, what
-        `itlm.experiments.attack.watched` measures and, if
-        marked images are of one class, four of them as ``before`` and ``after``: Figure 4.
+    The record holds the numbers of `measure` by round. Naive training adds those of `itlm.experiments.attack.watched`
+    by epoch, from 1, and, if ``class_a`` is set, four images ``before`` and ``after`` marking (Figure 4).
     """
     c = config.resolved()
     given = task(c)
@@ -221,6 +190,6 @@ def run(config: Config, *, checkpoint=None) -> Record:
         some = np.flatnonzero(given.is_bad)[:4]
         record.keep("before", given.before[some])
         record.keep("after", given.images[some])
-    engine.record(record, partial(rounds, c, given), make, lambda step: measure(step, given, c), checkpoint)
+    engine.record(record, partial(rounds, c, given, watch=True), make, lambda step: measure(step, given, c), checkpoint)
     record.add(0, {"marked": 100 * given.rate})
     return record.finish()

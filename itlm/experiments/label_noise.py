@@ -1,4 +1,4 @@
-"""Images with wrong labels: draw them, and choose among them by yardsticks. Shared by `labels` and `cifar`."""
+"""Images with label noise, and the samples that the baselines train on. Shared by `labels` and `cifar`."""
 
 from functools import cache
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from ..trimming import trim
 
 __all__ = ["RARE", "Task", "centroid_distances", "draw", "forget", "yardstick"]
 
-RARE = (7, 8, 9)  # the classes that an imbalance makes rare
+RARE = (7, 8, 9)  # classes that an imbalance makes rare
 
 
 class Task(NamedTuple):
-    """What a run works on. ``is_bad`` is for the record and for the oracle; nothing else is handed it."""
+    """A run's data. Only the record and the oracle use ``is_bad``."""
 
     x: torch.Tensor  # (n, 1, 28, 28), or (n, 3, 32, 32)
     y: torch.Tensor  # (n,) labels as given
@@ -26,7 +26,7 @@ class Task(NamedTuple):
     test_x: torch.Tensor
     test_y: torch.Tensor
     images: np.ndarray  # (n, 28, 28) uint8, or (n, 32, 32, 3), to show
-    noisy_test_y: torch.Tensor  # the test labels, spoilt in the same way: for choose="noisy_test" alone
+    noisy_test_y: torch.Tensor  # test labels with the same noise, only for choose="noisy_test"
 
 
 @cache
@@ -34,7 +34,7 @@ def _images(name: str) -> images.Images:
     return images.load(name)
 
 
-forget = _images.cache_clear  # the image sets that this process has read
+forget = _images.cache_clear  # frees the image sets that this process has read
 
 
 def draw(
@@ -44,30 +44,24 @@ def draw(
 
     Parameters
     ----------
-    dataset : str
-        A labelled image set of `itlm.deep.images.load`.
-    n : int
-        Training images.
+    dataset, n : str, int
+        Labelled image set of `itlm.deep.images.load`, and number of training images.
     noise : {"systematic", "random", "confusable"}
-        The kind of label errors, see `itlm.deep.corruption`.
+        Kind of label noise, see `itlm.deep.corruption`.
     clean : float in [0, 1]
-        Fraction of right labels (alpha* in the paper).
+        Fraction of clean samples (alpha* in the paper).
     seed : int
-        Of the subset and the errors.
+        Seeds the subset and the label noise.
     held_out : int
-        Test on so many other training images, with their true labels, in place of the test images: for choosing a
-        recipe, which must not see these.
+        If above 0, test on this number of other training images, with true labels. A recipe must be chosen without
+        the test images.
     imbalance : float, at least 1
-        Samples of a common class for each of a rare one; rare are `RARE`.
-
-    Returns
-    -------
-    Task
+        Samples of a common class for each sample of a rare class; `RARE` lists the rare classes.
 
     Raises
     ------
     ValueError
-        If there are fewer images than asked for, the held-out ones included.
+        If there are fewer images than requested, including the held-out images.
     """
     data = _images(dataset)
     random = np.random.default_rng([seed, 0])
@@ -85,19 +79,16 @@ def draw(
     also = _spoilt(noise, data.test_y, data.test_x, clean, np.random.default_rng([seed, 2]))
     device = pick_device()
     return Task(
-        x=to_tensor(data.train_x[chosen]).to(device),
-        y=torch.as_tensor(noisy.labels, device=device),
-        is_bad=noisy.is_bad,
-        rate=noisy.rate,
+        x=to_tensor(data.train_x[chosen]).to(device), y=torch.as_tensor(noisy.labels, device=device),
+        is_bad=noisy.is_bad, rate=noisy.rate,
         test_x=to_tensor(data.test_x, like=data.train_x[chosen]).to(device),
         test_y=torch.as_tensor(data.test_y.astype(np.int64), device=device),
-        images=data.train_x[chosen],
-        noisy_test_y=torch.as_tensor(also.labels, device=device),
-    )
+        images=data.train_x[chosen], noisy_test_y=torch.as_tensor(also.labels, device=device),
+    )  # fmt: skip
 
 
 def _subset(labels, n, imbalance, random) -> np.ndarray:
-    """Which n training images: the classes in their proportions, or the rare ones thinned out."""
+    """Choose n training images, in the classes' proportions or with fewer of the rare classes."""
     if imbalance == 1:
         return corruption.stratified_subset(labels, n, random)
     share = float(np.isin(labels, RARE).mean())
@@ -119,15 +110,15 @@ def _spoilt(noise, labels, images, clean, random) -> corruption.NoisyLabels:
 
 
 def yardstick(method: str, given: Task, alpha: float) -> torch.Tensor:
-    """Choose the samples that a method which has no rounds trains on; a mask (n,).
+    """Return the mask, shape (n,), of the samples that a baseline without rounds trains on.
 
-    ``"baseline"`` takes all, ``"oracle"`` the clean ones, ``"centroid"`` the part alpha of each given class that is
-    nearest to its mean image.
+    ``"baseline"`` keeps all samples and ``"oracle"`` the clean samples. ``"centroid"`` keeps the fraction alpha of each
+    given class that is nearest to the class's mean image.
 
     Raises
     ------
     ValueError
-        For an oracle without clean samples.
+        If the oracle has no clean samples.
     """
     if method == "baseline":
         return torch.ones(len(given.y), dtype=torch.bool)
@@ -139,7 +130,7 @@ def yardstick(method: str, given: Task, alpha: float) -> torch.Tensor:
 
 
 def centroid_distances(x, y) -> torch.Tensor:
-    """Measure each image's squared distance to the mean image of its given class, in the units of x; shape (n,)."""
+    """Return each image's squared distance to the mean image of its given class, in units of x squared, shape (n,)."""
     flat = x.flatten(1)  # (n, pixels)
     centroids = torch.stack([flat[y == c].mean(0) for c in range(int(y.max()) + 1)])  # (classes, pixels)
     return ((flat - centroids[y]) ** 2).sum(1)

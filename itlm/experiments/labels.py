@@ -1,15 +1,14 @@
-"""Label errors on digits: the MNIST half of Table 1.
+"""Label noise on digits: the MNIST half of Table 1.
 
 Some training labels are wrong, at random or systematically. ITLM trains on all samples (Round 0), keeps the fraction
-alpha with the smallest loss, trains anew on those, and so on. Beside it are the paper's yardsticks: the oracle, trained
-on the clean samples alone, and the centroid rule, which drops the samples far from the mean image of their class.
+alpha with the smallest losses, retrains on the kept samples, and so on. The paper has two baselines. The oracle trains
+on the clean samples only; the centroid rule drops samples far from the mean image of their class.
 
     config = Config(noise="systematic", clean=0.6)
     for step in rounds(config): ...       to watch
     record = run(config)                  to record
 
-Source: Shen & Sanghavi, ICML 2019, Section 6.2. Details that the paper leaves to an appendix are from the authors' code
-or declared on the page.
+Source: Shen & Sanghavi, ICML 2019, Section 6.2. Missing details are from the authors' code or declared on the page.
 """
 
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ __all__ = ["RECIPE", "SCALES", "Config", "Task", "digest", "measure", "rounds", 
 
 RECIPE = 1
 
-# MNIST's 3,000 images are the paper's own size, so "paper" is "cpu" here.
+# The paper uses 3,000 images of MNIST, so "paper" and "cpu" are equal here.
 SCALES = {
     "demo": {"dataset": "mnist5k", "n": 3000, "epochs": 10.0, "rounds": 5, "batch": 100, "lr": 0.1},
     "cpu": {"dataset": "mnist", "n": 3000, "epochs": 20.0, "rounds": 5, "batch": 100, "lr": 0.1},
@@ -50,39 +49,39 @@ class Config(Parameters):
     )  # fmt: skip
     dataset: str | None = parameter(None, one_of("mnist5k", "mnist", "fashion_mnist"), "image set")
     noise: str = parameter(
-        "systematic", one_of("systematic", "random", "confusable"), "kind of label errors",
-        more="Systematic: class a becomes a + 1. Confusable errors depend on the image; they are not the paper's.",
+        "systematic", one_of("systematic", "random", "confusable"), "kind of label noise",
+        more="Systematic: class a becomes a + 1. Confusable errors depend on the image and are not in the paper.",
     )  # fmt: skip
-    clean: float = parameter(0.6, real(0, 1), "fraction of right labels (alpha* in the paper)")
+    clean: float = parameter(0.6, real(0, 1), "fraction of clean samples (alpha* in the paper)")
     alpha: float | None = parameter(
         None, real(0, 1, above_low=True), "fraction kept (alpha in Algorithm 1)", none="five points below clean"
     )
     method: str = parameter(
         "itlm", one_of("itlm", "oracle", "centroid", *rivals.METHODS), "selection rule",
-        more="ITLM's Round 0 is the baseline, Round 1 the paper's 1-step column. The last four are other authors' "
+        more="ITLM's Round 0 is the baseline; Round 1 is the paper's 1-step column. The last four are other authors' "
         "methods, see `itlm.rivals.labels`.",
     )  # fmt: skip
     bounded: bool = parameter(True, flag(), "whether the logits pass through tanh, as in the authors' code")
     activation: str = parameter("tanh", one_of("tanh", "relu"), "non-linearity of the network")
     momentum: float = parameter(0.0, real(0, 0.999), "momentum of SGD")
-    balanced: bool = parameter(False, flag(), "whether to trim within each given class, so that none can vanish")
+    balanced: bool = parameter(False, flag(), "whether to trim within each given class, so that no class can vanish")
     choose: str = parameter(
         "last", one_of("last", "noisy_test", "noisy_validation"), "epoch that gives a fit's network",
-        more="The last; or the one most accurate on test images whose labels are corrupted alike, as in the authors' "
-        "code; or on a tenth of the training samples, which no fit sees.",
+        more="Noisy_test: the most accurate epoch on test images with the same label noise, as in the authors' code. "
+        "Noisy_validation: the most accurate epoch on a tenth of the training samples, which no fit sees.",
     )  # fmt: skip
-    warm: bool = parameter(False, flag(), "whether each fit starts from the weights of the one before")
-    equal: str = parameter("steps", one_of("steps", "epochs"), "what fits to fewer samples share with the first")
+    warm: bool = parameter(False, flag(), "whether each fit starts from the weights of the previous fit")
+    equal: str = parameter("steps", one_of("steps", "epochs"), "budget that all full fits share")
     early: int = parameter(0, whole(0, 50), "fits stopped early, the first included")
-    early_epochs: float = parameter(5.0, real(0, 1000, above_low=True), "epochs of an early fit over what it sees")
+    early_epochs: float = parameter(5.0, real(0, 1000, above_low=True), "epochs of an early fit, over its samples")
     imbalance: float = parameter(
-        1.0, real(1, 100), "samples of a common class for each of a rare one", more="Rare are the classes 7, 8 and 9."
+        1.0, real(1, 100), "samples of a common class per sample of a rare class", more="Classes 7, 8 and 9 are rare."
     )
     seed: int = parameter(0, whole(), "seed of the subset, the errors, the weights and the batches")
     n: int | None = parameter(None, whole(100, 60_000), "training images")
     epochs: float | None = parameter(
         None, real(0, 1000, above_low=True), "epochs over all n images in each fit",
-        more="They fix the number of steps, whatever is kept.",
+        more="They fix the number of steps, however many samples are kept.",
     )  # fmt: skip
     rounds: int | None = parameter(None, whole(0, 50), "updates (T in Algorithm 1)")
     batch: int | None = parameter(None, whole(1, 10_000), "samples a gradient step")
@@ -92,12 +91,12 @@ class Config(Parameters):
         super().__post_init__()
         if self.choose != "last" and self.method in rivals.METHODS:
             raise ValueError(
-                f"choose={self.choose!r} is for the paper's methods, method={self.method!r} takes its last pass"
+                f"choose={self.choose!r} is for the paper's methods, got {self.method!r}: set choose='last'"
             )
         if self.choose == "noisy_validation" and (self.early or self.equal == "epochs"):
             raise ValueError(
-                "choose='noisy_validation' needs equal='steps' and early=0: how many samples a fit sees, and so how "
-                f"long it is, is not known beforehand; got equal={self.equal!r}, early={self.early}"
+                f"choose='noisy_validation' needs equal='steps' and early=0, got {self.equal!r} and {self.early}: "
+                "otherwise the length of a fit is not known beforehand"
             )
 
     def resolved(self) -> "Config":
@@ -106,14 +105,14 @@ class Config(Parameters):
 
 
 def task(config: Config) -> Task:
-    """Draw the training images, corrupt their labels, and put all on the device."""
+    """Draw the training images, corrupt labels, and move all data to the device."""
     c = config.resolved()
     return label_noise.draw(c.dataset, c.n, c.noise, c.clean, c.seed, imbalance=c.imbalance)
 
 
-def settings(config: Config, given: Task) -> engine.Settings:
-    """Return how the fits of a run are made."""
-    c, unseen = config.resolved(), None
+def settings(c: Config, given: Task) -> engine.Settings:
+    """Return the settings of the fits of a run, whose configuration is resolved."""
+    unseen = None
     if c.choose == "noisy_validation":  # a tenth of the samples
         unseen = torch.zeros(len(given.y), dtype=torch.bool, device=given.y.device)
         drawn = np.random.default_rng([c.seed, 3]).permutation(len(given.y))[: len(given.y) // 10]
@@ -121,13 +120,9 @@ def settings(config: Config, given: Task) -> engine.Settings:
     chosen_on = {"last": None, "noisy_test": (given.test_x, given.noisy_test_y)}.get(c.choose, ())
     return engine.Settings(
         make_network=partial(networks.LeNet, activation=c.activation, bounded=c.bounded),
-        schedule=partial(_schedule, c),
-        seed=c.seed,
-        note=c.method,
-        warm=c.warm,
-        unseen=unseen,
+        schedule=partial(_schedule, c), seed=c.seed, note=c.method, warm=c.warm, unseen=unseen,
         chosen_on=(given.x[unseen], given.y[unseen]) if chosen_on == () else chosen_on,
-    )
+    )  # fmt: skip
 
 
 def _schedule(c: Config, t: int, n_seen: int) -> training.Schedule:
@@ -144,16 +139,12 @@ def rounds(
 
     Parameters
     ----------
-    config : Config
-        The run.
-    given : itlm.experiments.label_noise.Task, optional
-        Its data, if already drawn.
-    start : int, default 0
-        Round to resume from; ``theta`` is the network that it begins with.
-    theta : torch.nn.Module, optional
-        See ``start``.
+    config, given : Config, itlm.experiments.label_noise.Task
+        The run, and its data if already drawn.
+    start, theta : int, torch.nn.Module
+        Round to resume from, and the network that the round begins with.
     checkpoint : path, optional
-        Where each fit keeps its state, see `itlm.experiments.rounds.fit`. Other authors' methods keep none.
+        File for the state of each fit, see `itlm.experiments.rounds.fit`. Other authors' methods write none.
 
     Yields
     ------
@@ -163,7 +154,7 @@ def rounds(
     Raises
     ------
     ValueError
-        If the samples kept do not fill a batch.
+        If the kept samples do not fill a batch.
     """
     c = config.resolved()
     given = given or task(c)
@@ -180,7 +171,7 @@ def rounds(
 
 
 def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
-    """Measure a round: `itlm.experiments.measures.against_truth`, and ``visits``, sample visits of all fits so far."""
+    """Measure a round by `itlm.experiments.measures.against_truth`, and count ``visits``, sample visits so far."""
     rare = label_noise.RARE if config.imbalance > 1 else ()
     return measures.against_truth(step, given, rare) | {"visits": visits(config, step.t + 1)}
 
@@ -200,20 +191,16 @@ def digest(config: Config) -> str:
 
 
 def run(config: Config, *, checkpoint=None) -> Record:
-    """Run once, and record.
+    """Run once, and return the record of what `measure` measures, by round, and ``wrong_rate``, percent.
 
     Parameters
     ----------
     config : Config
         The run.
     checkpoint : path, optional
-        A file that holds the last finished round; beside it, with ``.fit`` and a number appended, the fit under way. A
-        killed run resumes from them (other authors' methods begin anew) and, on a CPU, gives the same record. The
-        files are removed at the end.
-
-    Returns
-    -------
-    itlm.records.record.Record
+        File for the last finished round. The current fit has the same path with ``.fit`` and a number appended. A
+        killed run resumes from both files and, on a CPU, gives the same record. Other authors' methods start again.
+        The files are removed at the end.
     """
     c = config.resolved()
     given = task(c)

@@ -1,4 +1,4 @@
-"""What is measured of a network, a selection or a round, against the truth, for the record alone."""
+"""Measures of a network, a selection or a round against the truth, only for the record."""
 
 import numpy as np
 import torch
@@ -15,19 +15,17 @@ def selection(kept, losses, is_bad) -> dict[str, float]:
 
     Parameters
     ----------
-    kept : array of bool, shape (n,)
-        The samples kept.
+    kept, is_bad : array of bool, shape (n,)
+        Which samples are kept, and which are corrupted.
     losses : array of float, shape (n,)
-        Their losses; infinity is the largest.
-    is_bad : array of bool, shape (n,)
-        The truth.
+        Losses of all samples; infinity is allowed.
 
     Returns
     -------
     dict of float
-        In percent: ``precision``, the share of clean samples among the kept ones; ``recall``, the share of the
-        clean samples that was kept; ``auc``, the probability that a corrupted sample has a larger loss than a clean
-        one, NaN if either kind is absent.
+        ``precision``, the percentage of kept samples that are clean. ``recall``, the percentage of clean samples that
+        are kept. ``auc``, the probability that a corrupted sample has a larger loss than a clean sample, in percent.
+        ``auc`` is NaN if all samples are clean or all are corrupted.
     """
     clean, finite = ~is_bad, np.minimum(losses, np.finfo(np.float64).max)
     return {
@@ -38,27 +36,25 @@ def selection(kept, losses, is_bad) -> dict[str, float]:
 
 
 def accuracy(network, x, y) -> float:
-    """Return the percentage of images whose predicted class is y: labels of shape (n,), or one class."""
+    """Return the percentage of images x whose predicted class is y; y is labels of shape (n,), or one class."""
     return 100 * float((training.outputs(network, x).argmax(1) == y).double().mean())
 
 
 def clean_and_bad(network, given, some) -> dict[str, float]:
-    """Measure a network on clean and on corrupted training samples: a point of Figure 1.
+    """Measure a network on clean and on corrupted training samples, for a point of Figure 1.
 
     Parameters
     ----------
-    network : torch.nn.Module
-        In eval mode.
-    given : object
-        The run's data: ``x``, ``y`` (labels as given) and ``is_bad``.
+    network, given : torch.nn.Module in eval mode, object with ``x``, ``y`` (labels as given) and ``is_bad``
+        The network, and the run's data.
     some : slice or array of int
-        The samples to look at.
+        The samples to measure.
 
     Returns
     -------
     dict of float
-        ``accuracy_clean`` and ``accuracy_bad``, the percentage of the samples whose *given* label is predicted;
-        ``loss_auc``, the probability, in percent, that a corrupted sample has the larger loss.
+        ``accuracy_clean`` and ``accuracy_bad``, the percentages of samples whose *given* label is predicted; and
+        ``loss_auc``, the ``auc`` of `selection`.
     """
     y, is_bad = given.y[some], given.is_bad[some]
     out = training.outputs(network, given.x[some])
@@ -74,19 +70,17 @@ def against_truth(step: Round, given, rare: tuple = ()) -> dict[str, float]:
 
     Parameters
     ----------
-    step : itlm.Round
-        The round; its theta is the network.
-    given : itlm.experiments.label_noise.Task
-        The run's data.
+    step, given : itlm.Round, itlm.experiments.label_noise.Task
+        The round, whose theta is the network, and the run's data.
     rare : tuple of int
         Classes to measure separately.
 
     Returns
     -------
     dict of float
-        ``test_accuracy`` in percent; ``classes_kept``, the number of given classes among the kept samples; what
-        `selection` measures; for rare classes ``accuracy_rare``, on their test images, and ``recall_rare``, the
-        percentage of their rightly labelled training samples that was kept.
+        The numbers of `selection`; ``test_accuracy``, percent; and ``classes_kept``, the number of given classes among
+        the kept samples. For rare classes also ``accuracy_rare`` on their test images and ``recall_rare``, the kept
+        percentage of their clean training samples.
     """
     right = training.outputs(step.theta, given.test_x).argmax(1) == given.test_y
     right, kept, y = right.cpu().numpy(), step.kept.cpu().numpy(), given.y.cpu().numpy()

@@ -2,8 +2,8 @@
 
     record = run(Config(outputs="random", distance=0.1, sigma=1e-4, seed=3))
 
-theta_t is put at the given distance from theta*, in a random direction, one round is taken, and every term of the
-lemmas is measured. Distances along a run's own path would not do: there the next point depends on all earlier ones.
+Each run places theta_t at the given distance from theta*, in a random direction, makes one round, and measures every
+term of the lemmas. The distances along a path of ITLM are unsuitable, because they depend on all earlier rounds.
 
 Source: Shen & Sanghavi, ICML 2019, Section 5; `itlm.theory` for the terms.
 """
@@ -34,8 +34,8 @@ class Config(Parameters):
     )  # fmt: skip
     outputs: str = parameter(
         "random", one_of(*linear.OUTPUTS, "aimed"), "bad outputs",
-        more="See `itlm.linear.simulate`. Aimed outputs are those of an adversary who knows theta_t: the samples that "
-        "see most of its error are moved the wrong way, as far as they are still kept.",
+        more="See `itlm.linear.simulate`. Aimed: an adversary who knows theta_t moves the outputs with the largest "
+        "errors in the wrong direction, as far as ITLM still keeps them.",
     )  # fmt: skip
     link: str = parameter("identity", one_of(*linear.LINKS), "link function (omega)")
     clean: float = parameter(0.8, real(0, 1, above_low=True), "fraction of clean samples (alpha* in the paper)")
@@ -44,9 +44,7 @@ class Config(Parameters):
     )
     sigma: float = parameter(0.001, real(0, 1e6), "standard deviation of the noise, in units of theta*'s length")
     distance: float = parameter(0.1, real(0, 1e6), "distance of theta_t from theta*, in units of theta*'s length")
-    reach: float = parameter(
-        1.0, real(0, 100, above_low=True), "step size of the gradient step over the largest that Lemma 6 covers"
-    )
+    reach: float = parameter(1.0, real(0, 100, above_low=True), "gradient step size, divided by Lemma 6's largest")
     n: int = parameter(10_000, whole(2, 10**8), "samples")
     d: int = parameter(20, whole(1, 10_000), "features")
     seed: int = parameter(0, whole(), "seed of the data and the direction")
@@ -64,7 +62,7 @@ class Config(Parameters):
 
 
 def task(config: Config) -> tuple[linear.Simulation, np.ndarray]:
-    """Draw the data, and theta_t at the distance asked for."""
+    """Draw the data, and theta_t at the distance ``config.distance`` from theta*."""
     c = config.resolved()
     clean, outputs = (1.0, "random") if c.outputs == "aimed" else (c.clean, c.outputs)
     data = linear.simulate(c.n, c.d, clean, c.sigma, outputs, c.link, c.seed)
@@ -73,37 +71,28 @@ def task(config: Config) -> tuple[linear.Simulation, np.ndarray]:
 
 
 def _aimed(data, theta, config: Config) -> linear.Simulation:
-    """Replace the outputs of the samples that see most of theta_t's error by the worst that is still kept."""
+    """Replace the outputs of the samples with the largest errors of theta_t by the worst outputs still kept."""
     X, n_bad = data.X, config.n - n_kept(config.n, config.clean)
     seen, is_bad = X @ (theta - data.theta), np.zeros(config.n, bool)
     is_bad[np.argsort(-np.abs(seen))[:n_bad]] = True
-    n_beside = max(1, n_kept(config.n, config.alpha) - n_bad)  # clean samples that are kept where all bad ones are
+    n_beside = max(1, n_kept(config.n, config.alpha) - n_bad)  # clean samples kept if all bad ones are
     room = np.partition(np.abs(data.y - X @ theta)[~is_bad], n_beside - 1)[n_beside - 1]
     return data._replace(y=np.where(is_bad, X @ theta + 0.99 * room * np.sign(seen), data.y), is_bad=is_bad)
 
 
 def aside(theta, distance: float, seed: int) -> np.ndarray:
-    """Go a distance from a point in a random direction."""
+    """Return a point at the given distance from theta, in a random direction."""
     direction = np.random.default_rng([seed, 1]).standard_normal(len(theta))
     return theta + distance * direction / np.linalg.norm(direction)
 
 
 def run(config: Config, *, checkpoint=None) -> Record:
-    """Take one round, and record every term.
+    """Make one round, and return the record of every term.
 
-    Parameters
-    ----------
-    config : Config
-        The run.
-    checkpoint : path, optional
-        Not used: a run is short.
-
-    Returns
-    -------
-    itlm.records.record.Record
-        ``distance``, its half, ``error`` (the next distance), ``kappa`` (their ratio), ``bound`` (the lemma's, with the
-        actual sum of noise), ``bad_kept`` (percent of the kept), ``gap`` (of the exact identity); for full updates
-        ``c_needed``: the constant with which the printed noise term would cover the error.
+    The record holds ``distance``, its ``half``, ``error`` (the next distance) and ``kappa`` (error / distance).
+    ``bound`` is the lemma's, with the actual sum of noise; ``gap`` is that of the exact identity. ``bad_kept`` is the
+    percentage of bad samples among those kept. For full updates, ``c_needed`` is the constant with which the paper's
+    noise term would cover the error. A run is short, so ``checkpoint`` is unused.
     """
     config = config.resolved()
     (X, y, truth, is_bad, _), theta = task(config)

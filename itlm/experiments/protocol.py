@@ -1,6 +1,6 @@
-"""What an experiment offers, and how sweeps, verdicts and tools find one.
+"""The interface of an experiment, and how sweeps, verdicts and tools import an experiment by name.
 
-An experiment is a module: one of this package, or one of your own that Python can import.
+An experiment is a module of this package, or your own module that Python can import.
 
     labels = load("labels")                     itlm.experiments.labels
     mine = load("my_project.my_experiment")     yours
@@ -23,7 +23,7 @@ class Experiment(Protocol):
     Attributes
     ----------
     RECIPE : int
-        Raise it when the code changes what a run computes: recorded runs of an older recipe are then run again.
+        Increase it when the code changes what a run computes; sweeps then repeat the runs of older recipes.
     Config : type
         A subclass of `itlm.parameters.Parameters` with a field ``seed`` and a method ``resolved()``, which returns
         the same run with every field set.
@@ -33,32 +33,27 @@ class Experiment(Protocol):
     Config: type[Parameters]
 
     def run(self, config, *, checkpoint=None) -> Record:
-        """Run once, and return the record; ``checkpoint`` is a path from which a killed run may resume."""
+        """Run once, and return the record; a killed run may resume from the path ``checkpoint``."""
 
     def digest(self, config) -> str:
         """Return the digest of the data that a run uses."""
 
     def visits(self, config) -> float:
-        """Return the cost of a run: how many samples it visits in all."""
+        """Return the cost of a run, as the total number of sample visits."""
 
 
 OFFERED = ("RECIPE", "Config", "run", "digest", "visits")
 
 
 def load(name: str) -> Experiment:
-    """Import an experiment.
-
-    Parameters
-    ----------
-    name : str
-        Name of a module of ``itlm.experiments``, or of any other module that Python can import.
+    """Import an experiment by name: a module of ``itlm.experiments``, or any other module that Python can import.
 
     Raises
     ------
     ModuleNotFoundError
-        If there is no such module, or it imports one that is missing; ``error.name`` says which.
+        If this module or one of its imports is missing; ``error.name`` is the missing module.
     TypeError
-        If the module does not offer what `Experiment` lists.
+        If the module lacks a part of `Experiment`.
     """
     ours = f"{__package__}.{name}"
     is_ours = "." not in name and importlib.util.find_spec(ours) is not None
@@ -69,10 +64,10 @@ def load(name: str) -> Experiment:
 
 
 def digest_of_simulation(config) -> str:
-    """Return the digest of simulated data: the configuration determines them."""
+    """Return a constant, because the configuration determines simulated data."""
     return "simulated"
 
 
 def visits_of_simulation(config) -> float:
-    """Return the cost of a run on simulated data: its number of samples."""
+    """Return the number of samples, as the cost of a run on simulated data."""
     return float(config.n)

@@ -1,4 +1,4 @@
-"""Networks and schedules of the experiments on images of 32 x 32 pixels, and what a scale means for them."""
+"""Networks, schedules and scales of the experiments on images of 32 x 32 pixels."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from ..parameters import Parameters, flag, one_of, parameter, real, whole
 
 __all__ = ["SCALES", "Recipe", "make_network", "schedule", "step_settings"]
 
-# No set of labelled colour images ships with the dependencies: the demo is the same code on digits. The values of
-# "cpu" were chosen by the baseline and the oracle alone, on held-out training images: sweeps/cifar_recipe.yaml.
+# The dependencies include no labelled colour images, so the demo uses digits. The "cpu" values were chosen on held-out
+# training images, with the baseline and the oracle only (sweeps/cifar_recipe.yaml).
 SCALES = {
     "demo": {"dataset": "mnist5k", "n": 3000,
              "network": "small", "width": 16, "stem": 2, "normalisation": "batch", "whiten": False,
@@ -30,9 +30,9 @@ SCALES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Parameters):
-    """How the network of a run is made and trained. A subclass has the fields ``scale`` and ``seed`` too.
+    """Network and training of a run. Subclasses add the fields ``scale`` and ``seed``.
 
-    Fields of the small network alone are refused beside the wide one.
+    Fields that only the small network has raise an error with the wide network.
     """
 
     n: int | None = parameter(None, whole(100, 60_000), "training images")
@@ -50,7 +50,7 @@ class Recipe(Parameters):
     )
     epochs: float | None = parameter(
         None, real(0, 1000, above_low=True), "epochs over all n samples in each full fit",
-        more="They fix the number of steps, whatever is kept.",
+        more="They fix the number of steps, however many samples are kept.",
     )  # fmt: skip
     rounds: int | None = parameter(None, whole(0, 50), "full rounds after the early ones")
     batch: int | None = parameter(None, whole(1, 10_000), "samples a gradient step")
@@ -63,26 +63,20 @@ class Recipe(Parameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        preset = SCALES[self.scale]  # a resolved run has these values, whatever its network
+        preset = SCALES[self.scale]  # a resolved run has these values with either network
         for name in ("stem", "normalisation", "whiten") if (self.network or preset["network"]) == "wide" else ():
             if (value := getattr(self, name)) not in (None, preset[name]):
                 raise ValueError(
-                    f"{name}={value!r} is for network='small', and the network is 'wide': leave {name} out, or take "
-                    "the small network"
+                    f"{name}={value!r} is for network='small', and the network is 'wide': leave {name} out, or set "
+                    "network='small'"
                 )
 
 
 def make_network(c: Recipe, x, bounded: bool = False) -> nn.Module:
-    """Make the network of a run on its images, with weights from torch's global generator.
+    """Make the network of a resolved recipe, with weights from torch's global generator.
 
-    Parameters
-    ----------
-    c : Recipe
-        Resolved.
-    x : tensor, shape (n, 3, 32, 32)
-        The training images, for whitening filters.
-    bounded : bool
-        Whether the logits pass through tanh.
+    The training images x, shape (n, 3, 32, 32), determine the whitening filters. If ``bounded``, the logits pass
+    through tanh.
     """
     if c.network == "wide":
         network = networks.WideResNet(width=c.width)
@@ -93,7 +87,7 @@ def make_network(c: Recipe, x, bounded: bool = False) -> nn.Module:
 
 
 def step_settings(c: Recipe) -> dict:
-    """Return what the schedules of a run's fits have in common."""
+    """Return the fields that the schedules of a run's fits share."""
     return {name: getattr(c, name) for name in ("batch", "lr", "momentum", "shape", "weight_decay", "augment", "half")}
 
 
@@ -104,16 +98,14 @@ def schedule(
 
     Parameters
     ----------
-    t : int
-        Number of the fit, from 0.
-    n_seen : int
-        Samples that the fit sees.
+    t, n_seen : int
+        Number of the fit, from 0, and number of samples that the fit sees.
     epochs : float
-        Epochs of a full fit: over all n samples if ``equal`` is ``"steps"``, else over those it sees.
+        Epochs of a full fit, over all n samples if ``equal`` is ``"steps"``, else over the samples that the fit sees.
     early, early_epochs : int, float
-        How many fits are stopped early, and their epochs over the samples they see.
+        Number of fits stopped early, and their epochs over the samples that they see.
     equal : {"steps", "epochs"}
-        What full fits have in common.
+        Budget that all full fits share.
     **rest
         Further fields of `itlm.deep.training.Schedule`.
     """

@@ -1,13 +1,12 @@
-"""Robust regression compared: the estimators that a user would reach for, on the same simulated data.
+"""Robust regression: common estimators compared on the same simulated data.
 
     record = run(Config(method="itlm", outputs="leverage", seed=3))
 
-Every method gets the same samples, fits an intercept and slopes, and is timed by the clock around its fit
-alone. What bounds a method's work is as its authors have it; where a fraction to keep is asked for, it is
-``support`` for all. `METHODS` says with what settings.
+Every method gets the same samples and fits an intercept and slopes; the time is that of the fit only. Limits on the
+work are the authors' defaults, and all methods with a fraction kept use ``support``. `METHODS` lists the settings.
 
-Source: `itlm.linear.simulate` for the data. robustbase (Maechler et al.) runs in R; robpy, ltsfit and
-statsmodels are Python packages: those that are not installed raise `itlm.errors.Missing`.
+Source: `itlm.linear.simulate` for the data. robustbase (Maechler et al.) runs in R; robpy, ltsfit and statsmodels are
+Python packages. A method that is not installed raises `itlm.errors.Missing`.
 """
 
 import contextlib
@@ -35,7 +34,6 @@ from .protocol import visits_of_simulation as visits
 __all__ = ["METHODS", "RECIPE", "Config", "Method", "Task", "digest", "run", "task", "visits"]
 
 RECIPE = 1
-
 OUTPUTS = (*linear.OUTPUTS, "heavy")
 
 
@@ -48,8 +46,7 @@ class Config(Parameters):
                             "regressor", more="See `METHODS`.")  # fmt: skip
     outputs: str = parameter(
         "random", one_of(*OUTPUTS), "bad outputs",
-        more="See `itlm.linear.simulate`. Heavy: no sample is bad, and the noise is Student's t with 2 degrees of "
-        "freedom.",
+        more="See `itlm.linear.simulate`. Heavy: no bad samples, but noise from Student's t with 2 degrees of freedom.",
     )  # fmt: skip
     clean: float = parameter(0.8, real(0, 1, above_low=True), "fraction of clean samples (alpha* in the paper)")
     support: float = parameter(0.75, real(0, 1, above_low=True), "fraction kept by trimming methods (alpha)")
@@ -59,12 +56,12 @@ class Config(Parameters):
     seed: int = parameter(0, whole(), "seed of the data and of the method")
 
     def resolved(self) -> "Config":
-        """Return itself: nothing is left to a scale."""
+        """Return the configuration itself, because no field depends on a scale."""
         return self
 
 
 class Task(NamedTuple):
-    """What a run works on; ``is_bad`` is for the oracle and the record."""
+    """A run's data. Only the record and the oracle use ``is_bad``."""
 
     X: np.ndarray  # (n, d)
     y: np.ndarray  # (n,)
@@ -84,10 +81,10 @@ def task(config: Config) -> Task:
 
 
 class Method(NamedTuple):
-    """A regressor: its name for readers, its settings in words, and what makes it ready.
+    """A regressor, with its name and settings for readers.
 
-    ``ready()`` imports what it needs and returns ``fit(X, y, config, is_bad)``, which gives the coefficients, slopes
-    first and the intercept last, (d + 1,), and the seconds of the fit alone.
+    ``ready()`` imports the packages and returns ``fit(X, y, config, is_bad)``. That function returns the coefficients,
+    shape (d + 1,), slopes first and the intercept last, and the seconds of the fit.
     """
 
     name: str
@@ -96,7 +93,7 @@ class Method(NamedTuple):
 
 
 def _timed(fit) -> Callable:
-    """A method whose call is its fit."""
+    """Add the seconds of the call to a method that returns the coefficients."""
 
     def timed(X, y, config, is_bad):
         began = time.perf_counter()
@@ -107,8 +104,6 @@ def _timed(fit) -> Callable:
 
 
 def _scikit(make) -> Callable:
-    """A method with scikit-learn's interface."""
-
     @_timed
     def fit(X, y, config, is_bad):
         model = make(config).fit(X, y)
@@ -125,7 +120,7 @@ def _ours(**fields) -> Callable:
 
 
 def _robustbase(mcd: bool) -> Callable:
-    """R's ltsReg; the data go there and back as binary files."""
+    """Make a method from R's ltsReg, which reads the data from a binary file."""
 
     def fit(X, y, config, is_bad):
         if not shutil.which("Rscript"):
@@ -174,7 +169,7 @@ def _ltsfit() -> Callable:
     @_timed
     def fit(X, y, config, is_bad):
         errors = np.full_like(y, config.sigma)
-        with contextlib.redirect_stdout(io.StringIO()):  # it reports at length
+        with contextlib.redirect_stdout(io.StringIO()):  # ltsfit prints a long report
             fitted = ltsfit(X, y, np.zeros_like(X), errors, frac=config.support, plot=False, text=False)
         intercept, *slopes = fitted.coef
         return np.append(slopes, intercept)
@@ -234,19 +229,10 @@ METHODS = {
 
 
 def run(config: Config, *, checkpoint=None) -> Record:
-    """Fit once, and record.
+    """Fit once, and return the record.
 
-    Parameters
-    ----------
-    config : Config
-        The run.
-    checkpoint : path, optional
-        Not used: a fit is short.
-
-    Returns
-    -------
-    itlm.records.record.Record
-        ``error``, the distance of the slopes from the truth, ``seconds`` of the fit alone, and ``visits``.
+    ``error`` is the distance of the slopes from theta*, and ``fit_seconds`` is the time of the fit only. A fit is
+    short, so ``checkpoint`` is unused.
 
     Raises
     ------
@@ -256,7 +242,7 @@ def run(config: Config, *, checkpoint=None) -> Record:
     given = task(config)
     record = begin("regressors", RECIPE, config, digest(config))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # other packages' remarks on what they import and on their convergence
+        warnings.simplefilter("ignore")  # other packages warn about imports and convergence
         fit = METHODS[config.method].ready()
         coef, seconds = fit(given.X, given.y, config, given.is_bad)
     record.add(0, {"error": float(np.linalg.norm(coef[:-1] - given.theta)), "fit_seconds": seconds})

@@ -4,8 +4,7 @@
     for step in itlm(settings, given, alpha=0.55, rounds=5): ...     Algorithm 1
     step = once(settings, given, kept, by=("alpha", 0.55))           one fit to a selection made beforehand
 
-It takes explicit settings, and knows of no experiment's configuration. ``given`` is a run's data: ``x`` and ``y`` are
-read here, and never the truth.
+The engine has its own settings, not an experiment's configuration. It reads ``x`` and ``y`` of a run's data, no truth.
 """
 
 import copy
@@ -25,31 +24,31 @@ from ..trimming import Round, iterate, n_kept
 
 __all__ = ["Settings", "SingleRound", "fit", "itlm", "must_fill_a_batch", "once", "record", "rival", "single"]
 
-SCORING = 1000  # above the numbers of the fits, so that augmented scoring has seeds of its own
+SCORING = 1000  # above all fit numbers, so that augmented scoring and fits never share a seed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How the fits of one run are made.
+    """Settings of the fits of one run.
 
     Attributes
     ----------
     make_network : callable, () -> torch.nn.Module
         Makes an untrained network, with weights from torch's global generator.
     schedule : callable, (t, n_seen) -> itlm.deep.training.Schedule
-        The schedule of fit number t, which sees n_seen samples.
+        Returns the schedule of fit number t, which sees n_seen samples.
     seed : int
-        Every fit's randomness derives from (seed, t).
+        Seeds every fit, together with the fit's number t.
     note : str
         Name of the progress bars.
     warm : bool
-        Start each fit from the weights of the one before.
+        Whether each fit starts from the weights of the previous fit.
     augment_scoring : {"none", "mirror", "shift"}
-        Augmentation of the samples when they are scored.
+        Augmentation of the samples for scoring.
     unseen : tensor of bool, shape (n,), or None
         Samples that no fit sees.
     chosen_on : pair of tensors, or None
-        Images and labels on which each fit's best epoch is chosen; None takes the last epoch.
+        Images and labels that choose each fit's best epoch; None chooses the last epoch.
     """
 
     make_network: Callable[[], nn.Module]
@@ -64,10 +63,9 @@ class Settings:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SingleRound(Round):
-    """The one round of a method without rounds.
+    """The single round of a method without rounds.
 
-    ``kept`` is what its network was trained on, or what the method trusts at the end. ``history`` is what was seen of
-    its fit, epoch by epoch.
+    ``kept`` are the samples trained on, or trusted at the end; ``history`` holds the numbers watched in each epoch.
     """
 
     history: tuple = ()
@@ -78,21 +76,17 @@ def fit(s: Settings, given, kept, t: int, *, before=None, checkpoint=None, watch
 
     Parameters
     ----------
-    s : Settings
-        How.
-    given : object with ``x`` and ``y``
-        The run's data.
+    s, given : Settings, object with ``x`` and ``y``
+        Settings of the run's fits, and the run's data.
     kept : tensor of bool, shape (n,), or None
         The samples to fit; None for all.
     t : int
-        Number of the fit; decides its seed and its schedule.
+        Number of the fit; determines its seed and its schedule.
     before : torch.nn.Module, optional
-        The network of the fit before, from which a warm start begins.
-    checkpoint : path, optional
-        As for `itlm.deep.training.fit`. The fit's number is appended, so fits never share a file. If the best epoch is
-        chosen there is none, because a checkpoint does not hold the best epoch so far.
-    watch : callable, optional
-        As for `itlm.deep.training.fit`.
+        Network of the previous fit, for a warm start.
+    checkpoint, watch : optional
+        As for `itlm.deep.training.fit`. The fit's number is appended to the path, so fits never share a file. With
+        ``s.chosen_on`` no checkpoint is written, because a checkpoint does not hold the best epoch so far.
     """
     seen = kept
     if s.unseen is not None:
@@ -109,7 +103,7 @@ def fit(s: Settings, given, kept, t: int, *, before=None, checkpoint=None, watch
 
 
 class _Best:
-    """Remembers a fit's weights at the epoch of highest accuracy on some labelled images."""
+    """The weights of the epoch with the highest accuracy on some labelled images."""
 
     def __init__(self, x, y):
         self.x, self.y, self.highest, self.state = x, y, -1.0, None
@@ -139,14 +133,14 @@ def itlm(
     rounds : int
         Number of updates (T), after the fit to all samples.
     groups : tensor of int, shape (n,), optional
-        Trim within each group.
+        Groups to trim within.
     start, theta
-        Round to resume from, and the network it begins with.
+        Round to resume from, and the network that the round begins with.
 
     Raises
     ------
     ValueError
-        If the samples kept do not fill a batch.
+        If the kept samples do not fill a batch.
     """
     n = len(given.y)
     if rounds:
@@ -162,7 +156,7 @@ def itlm(
 
 
 def once(s: Settings, given, kept, *, by: tuple, checkpoint=None, watch=None) -> SingleRound:
-    """Fit once to a selection made beforehand.
+    """Fit once to a selection made beforehand; errors as for `itlm`.
 
     Parameters
     ----------
@@ -171,12 +165,7 @@ def once(s: Settings, given, kept, *, by: tuple, checkpoint=None, watch=None) ->
     kept : tensor of bool, shape (n,)
         The selection.
     by : (str, object)
-        Name and value of the parameter that decides how many are kept, for the error.
-
-    Raises
-    ------
-    ValueError
-        If the samples kept do not fill a batch.
+        Name and value of the parameter that determines how many samples are kept, for the error.
     """
     n = len(given.y)
     must_fill_a_batch(int(kept.sum()), n, s.schedule(0, n).batch, *by)
@@ -192,14 +181,14 @@ def rival(s: Settings, given, name: str, alpha: float) -> SingleRound:
 
 
 def single(network, losses, kept, history=()) -> SingleRound:
-    """Make the round of a method without rounds: what it was trained on, and how it scores all samples."""
+    """Make the single round of a method without rounds."""
     objective = float(losses[kept.to(losses.device)].double().sum())
     left = int((~kept).sum())
     return SingleRound(0, network, losses, kept, float(kept.double().mean()), objective, 0, left, tuple(history))
 
 
 def _losses(s: Settings, given, start: int = 0) -> Callable:
-    """The losses that trimming sorts, as a function of the network; of augmented samples if so set."""
+    """Return the function that computes the losses that trimming sorts, on augmented samples if so set."""
     scored = itertools.count(start)
 
     def losses(network):
@@ -213,19 +202,14 @@ def _losses(s: Settings, given, start: int = 0) -> Callable:
 
 
 def must_fill_a_batch(kept: int, n: int, batch: int, name: str, value) -> None:
-    """Refuse a selection too small for a batch, before any fit is run.
+    """Raise a ValueError, before any fit, if the kept samples do not fill a batch.
 
     Parameters
     ----------
     kept, n, batch : int
-        Samples kept, in all, and in a batch.
+        Number of kept samples, of all samples, and of samples in a batch.
     name, value
-        The parameter that decides how many are kept; ``"method"`` if the method keeps all it may.
-
-    Raises
-    ------
-    ValueError
-        If fewer are kept than fill a batch.
+        Parameter that determines how many samples are kept; ``"method"`` if only the method does.
     """
     if kept < batch:
         raise ValueError(
@@ -235,31 +219,31 @@ def must_fill_a_batch(kept: int, n: int, batch: int, name: str, value) -> None:
 
 
 def _warn_of_emptied_classes(y, step: Round) -> None:
-    """Warn if a round keeps no sample of a class: a model trained on the rest cannot learn that class."""
+    """Warn if a round keeps no sample of a class."""
     emptied = sorted(set(y.unique().tolist()) - set(y[step.kept].unique().tolist()))
     if emptied:
         warnings.warn(
             f"round {step.t} keeps no sample of class {', '.join(map(str, emptied))}: a model trained on the rest "
-            "cannot learn it; balanced=True trims within each class instead",
+            "cannot learn that class; balanced=True trims within each class instead",
             stacklevel=3,
         )
 
 
 def record(into, rounds: Callable[..., Iterator[Round]], make_network, measure, checkpoint=None) -> None:
-    """Record a run's rounds, resuming if it was killed.
+    """Record a run's rounds; a killed run resumes.
 
     Parameters
     ----------
     into : itlm.records.record.Record
-        Its rows are added to.
+        Record that gets the rows.
     rounds : callable, (start, theta, checkpoint) -> iterator of Round
-        The run's rounds; all arguments by name.
+        Yields the run's rounds; called with keywords.
     make_network : callable, () -> torch.nn.Module
-        Makes a network that saved weights fit.
+        Makes a network into which saved weights can be loaded.
     measure : callable, (Round) -> dict of float
-        The numbers of a round. A round's ``history`` becomes rounds 1, 2, ... of the record.
+        Measures a round. A round's ``history`` becomes rounds 1, 2, ... of the record.
     checkpoint : path, optional
-        The run's file; beside it, with ``.fit`` and a number appended, those of its fits.
+        File of the run. Each fit's file has the same path with ``.fit`` and a number appended.
     """
     follow = partial(rounds, checkpoint=checkpoint and f"{checkpoint}.fit")
     for step in checkpoints.resumable(follow, make_network, into, checkpoint):

@@ -1,16 +1,15 @@
-"""Synthetic data: Figure 2, and what the paper leaves to its appendix.
+"""Synthetic data: Figure 2, and the settings that the paper leaves to its appendix.
 
     record = run(Config(n=4000, sigma=1.0, seed=3))
 
-One run draws one data set and fits it by every way that Figure 2 compares, all from the same start, least squares on
-everything:
+One run draws one data set and fits it with every method of Figure 2, all started from least squares on all samples:
 
 * ITLM-1, the full update each round;
 * ITLM-2, one gradient step each round (M = 1), at most 100 rounds;
-* the oracle, which fits the clean samples alone.
+* the oracle, which fits the clean samples only.
 
-The paper states d = 100, n = 1000, Gaussian features and the mean of 100 runs. That theta* has length 1, the noise, the
-law of the bad outputs, the fraction kept and the step size are choices of ours, and fields here.
+The paper states d = 100, n = 1000, Gaussian features and the mean of 100 runs. We choose theta* of length 1. The noise,
+the law of the bad outputs, the fraction kept and the step size are also our choices, and fields of `Config`.
 
 Source: Shen & Sanghavi, ICML 2019, Section 6.1.
 """
@@ -36,7 +35,7 @@ RECIPE = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Parameters):
-    """One data set, and every fit to it."""
+    """One data set, to which every method is fitted."""
 
     outputs: str = parameter("random", one_of(*linear.OUTPUTS), "bad outputs", more="See `itlm.linear.simulate`.")
     link: str = parameter("identity", one_of(*linear.LINKS), "link function (omega)")
@@ -51,7 +50,7 @@ class Config(Parameters):
     step: float = parameter(0.5, real(0, 10, above_low=True), "step size of ITLM-2 (eta)")
     rounds: int = parameter(100, whole(1, 10**6), "largest number of rounds of ITLM-1 and ITLM-2")
     peers: bool = parameter(
-        False, flag(), "whether to fit by other methods too",
+        False, flag(), "whether to fit other methods too",
         more="Consistent robust regression, adaptive thresholding and one-step reweighting.",
     )  # fmt: skip
     seed: int = parameter(0, whole(), "seed of the data")
@@ -59,7 +58,7 @@ class Config(Parameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.peers and self.link != "identity":
-            raise ValueError(f"peers=True needs link='identity', got {self.link!r}: they are methods for linear models")
+            raise ValueError(f"peers=True needs link='identity', got {self.link!r}: the peers are linear")
 
     def resolved(self) -> "Config":
         """Return the same run with every field set."""
@@ -80,25 +79,17 @@ def rounds(
 
     Parameters
     ----------
-    X : array, shape (n, d)
-        Features.
-    y : array, shape (n,)
-        Outputs.
+    X, y : array, shape (n, d) and (n,)
+        Features and outputs.
     theta : array, shape (d,)
-        theta_0.
-    alpha : float in (0, 1]
-        Fraction kept.
-    most : int
-        Rounds at most (T).
+        Start (theta_0).
+    alpha, most : float in (0, 1], int
+        Fraction kept, and largest number of rounds (T).
     link : {"identity", "leaky", "wavy"}
-        omega.
+        Link function (omega).
     step : float, above 0, optional
-        ITLM-2: one gradient step of this size each round (eta), until a step no longer moves theta. None: ITLM-1,
-        the full update, until the kept set repeats.
-
-    Yields
-    ------
-    itlm.Round
+        Step size (eta) of ITLM-2, which stops when a step no longer moves theta. None: ITLM-1, the full update, which
+        stops when the kept set repeats.
     """
     omega, before = linear.LINKS[link].value, None
 
@@ -118,32 +109,22 @@ def rounds(
 
 
 def _full(X, y, start, config):
-    """ITLM-1's end and how many updates it took; for linear models by the solver, which takes the same steps."""
+    """Return ITLM-1's result and number of updates; linear models use the solver, whose steps are the same."""
     if config.link == "identity":
         fit = least_trimmed_squares(X, y, config.alpha, start=start, max_iter=config.rounds)
-        return fit.coef, fit.n_iter - fit.converged  # whose last step confirms
+        return fit.coef, fit.n_iter - fit.converged  # the last step only confirms
     *_, last = rounds(X, y, start, config.alpha, config.rounds, link=config.link)
     return last.theta, last.t
 
 
 def run(config: Config, *, checkpoint=None) -> Record:
-    """Draw, fit in every way, and record how far each ends from the truth.
+    """Draw the data, fit every method, and return the record.
 
-    Parameters
-    ----------
-    config : Config
-        The run.
-    checkpoint : path, optional
-        Not used: a run is short.
-
-    Returns
-    -------
-    itlm.records.record.Record
-        ``error_full``, ``error_gradient``, ``error_oracle``, ``error_all`` (least squares on everything) and, for
-        peers, ``error_crr``, ``error_adaptive``, ``error_reweighted``: distances from theta*. ``rounds_full`` and
-        ``rounds_gradient``: how many updates each took. ``loss_gap``: by how much the mean loss of all samples at
-        ITLM-1's theta differs from that at theta*, Lemma 3's quantity. ``bad_kept``: percent of the samples ITLM-1
-        keeps at its end that are bad.
+    ``error_full`` (ITLM-1), ``error_gradient`` (ITLM-2), ``error_oracle``, ``error_all`` (least squares on all samples)
+    and, for peers, ``error_crr``, ``error_adaptive`` and ``error_reweighted`` are distances from theta*.
+    ``rounds_full`` and ``rounds_gradient`` count the updates. ``loss_gap`` is the absolute difference between the mean
+    losses of all samples at ITLM-1's theta and at theta* (Lemma 3). ``bad_kept`` is the percentage of bad samples among
+    those that ITLM-1 keeps at the end. A run is short, so ``checkpoint`` is unused.
     """
     config = config.resolved()
     X, y, truth, is_bad, _ = task(config)

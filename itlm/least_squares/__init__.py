@@ -1,7 +1,7 @@
-"""Least trimmed squares, fast: Algorithm 1 for squared loss, from many starts.
+"""Least trimmed squares: Algorithm 1 for squared loss, from many starts, fast.
 
-`solver` takes the concentration steps, `starts` finds where they begin, `rows` holds the samples and their normal
-equations, `exact` recognises data on a plane, and `scale` corrects the estimate of the noise.
+`solver` takes the concentration steps, and `starts` finds where they begin. `rows` holds the samples and their normal
+equations. `exact` recognises data on a plane, and `scale` corrects the estimate of the noise.
 """
 
 from .solver import TrimmedFit, least_trimmed_squares

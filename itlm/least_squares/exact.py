@@ -1,4 +1,4 @@
-"""Exact fits: where more samples than are kept lie on one plane, that plane is the fit."""
+"""Exact fits: if all kept samples lie on one plane, that plane is the fit."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from .rows import DIGIT, ROUNDING, NormalEquations, least_squares, minimum_norm
 
 
 def fit_to(rows, chosen) -> np.ndarray:
-    """Least squares on the chosen samples."""
+    """Fit least squares to the chosen samples."""
     if rows.weights is not None:
         return least_squares(rows.at(chosen), rows.y[chosen], rows.weights[chosen], rows.ones)
     normal = NormalEquations(rows)
@@ -15,7 +15,7 @@ def fit_to(rows, chosen) -> np.ndarray:
 
 
 def plane_of(rows, found):
-    """The plane that the kept samples, and maybe more, lie on within rounding; None where they lie on none."""
+    """Return the plane that the kept samples, and maybe more, lie on within rounding; None if there is none."""
     kept = found.kept
     if found.threshold > 1e-9 * np.sqrt((rows.y[kept] ** 2).mean()) + _digits(rows, found.coef):
         return None
@@ -28,12 +28,12 @@ def plane_of(rows, found):
 
 
 def lies_on(rows, theta) -> np.ndarray:
-    """Which samples lie on a plane within rounding: (n,)."""
+    """Return which samples lie on a plane within rounding: a mask, (n,)."""
     X = rows.at(slice(None))
     rounding = ROUNDING * (np.abs(rows.y) + np.abs(X) @ np.abs(theta)) + _digits(rows, theta)
     return np.abs(rows.y - X @ theta) <= rounding
 
 
 def _digits(rows, theta) -> float:
-    """What residuals have lost before the centre was taken from the data."""
+    """Bound the rounding error that the data had before they were centred."""
     return DIGIT * float(np.abs(rows.centre) @ np.abs(np.append(theta[:-1], 1.0))) if rows.ones else 0.0

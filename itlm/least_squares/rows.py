@@ -1,7 +1,4 @@
-"""The samples of a linear fit, read in blocks, and their normal equations.
-
-Shared by the solver, its starts and the estimators.
-"""
+"""The samples of a linear fit, read in blocks, and their normal equations; the estimators use them too."""
 
 import copy
 from collections.abc import Iterator
@@ -11,17 +8,17 @@ import numpy as np
 from ..trimming import check_alpha, n_kept
 from ..weighted import total_weight
 
-WIDE = 1e150  # numbers much larger, or columns much smaller than its inverse, have squares that are no floats
-ROUNDING = 1e-11  # relative to what a residual is the difference of, about the middle of the data
-DIGIT = 8 * np.finfo(float).eps  # and relative to the numbers themselves
+WIDE = 1e150  # squares of much larger numbers overflow; squares of columns much below 1 / WIDE vanish
+ROUNDING = 1e-11  # rounding error of a residual, relative to the terms it is the difference of, about the centre
+DIGIT = 8 * np.finfo(float).eps  # rounding error of the data as given, relative to their size
 
 
 class Rows:
-    """The samples, read in blocks: an array or a memory map, with a column of ones appended or not.
+    """The samples, an array or a memory map, read in blocks; ``ones`` appends a column of ones.
 
-    ``h`` is how many of them are kept or, where they have weights, the weight kept. With a column of ones all numbers
-    are read as distances from ``centre`` (X, then y), near their medians: squares of large offsets have no digits left
-    for what varies. `around` and `as_given` take coefficients there and back.
+    ``h`` is the number of samples kept or, if they have weights, the weight kept. With a column of ones, X and y are
+    read as distances from ``centre`` (X, then y), which is near their medians: squares of large offsets would have no
+    digits left for the variation. `around` and `as_given` convert coefficients to the centred data and back.
     """
 
     def __init__(self, X, y, weights, h, ones: bool):
@@ -31,48 +28,48 @@ class Rows:
             some = slice(None, None, len(y) // 1000 + 1)
             self.centre = np.append(np.median(np.asarray(X[some], dtype=np.float64), axis=0), np.median(y[some]))
             y = y - self.centre[-1]
-            if X.nbytes < 2**28 and not is_mapped(X):  # once, rather than block by block
+            if X.nbytes < 2**28 and not is_mapped(X):  # centred once, rather than block by block
                 X, self.stacked = self._beside_ones(X), True
         self.X, self.y = X, y
         self.n, self.d = X.shape[0], X.shape[1] + (ones and not self.stacked)
-        self.block = max(256, 2**17 // self.d)  # 1 MB: what a core's cache holds
+        self.block = max(256, 2**17 // self.d)  # 1 MB, which fits in a core's cache
 
     def _beside_ones(self, X) -> np.ndarray:
-        """Rows about the centre, with a one each."""
+        """Return rows about the centre, each followed by a one."""
         rows = np.empty((X.shape[0], X.shape[1] + 1))
         np.subtract(X, self.centre[:-1], out=rows[:, :-1])
         rows[:, -1] = 1
         return rows
 
     def around(self, theta) -> np.ndarray:
-        """Coefficients of the data as given, as they are about the centre."""
+        """Convert coefficients of the data as given to coefficients about the centre."""
         if not self.ones:
             return theta
         return np.append(theta[:-1], theta[-1] + self.centre[:-1] @ theta[:-1] - self.centre[-1])
 
     def as_given(self, theta) -> np.ndarray:
-        """Coefficients about the centre, as they are of the data as given."""
+        """Convert coefficients about the centre to coefficients of the data as given."""
         if not self.ones:
             return theta
         return np.append(theta[:-1], theta[-1] - self.centre[:-1] @ theta[:-1] + self.centre[-1])
 
     def blocks(self) -> Iterator[slice]:
-        """Slices that cover the samples, each of 1 MB or so."""
+        """Yield slices of about 1 MB that cover the samples."""
         for begin in range(0, self.n, self.block):
             yield slice(begin, min(begin + self.block, self.n))
 
     def at(self, which) -> np.ndarray:
-        """Some rows, (m, d): a view where nothing has to be done."""
+        """Return some rows, (m, d): a view if nothing has to be converted."""
         rows = np.asarray(self.X[which])
         return self._beside_ones(rows) if self.ones and not self.stacked else np.asarray(rows, dtype=np.float64)
 
     def among(self, part: slice, chosen) -> tuple[np.ndarray, np.ndarray]:
-        """Those of a block that a mask has: (m, d) and (m,)."""
+        """Return the rows and outputs of a block's chosen samples: (m, d) and (m,)."""
         return np.compress(chosen, self.at(part), axis=0), self.y[part][chosen]
 
     def sample(self, size: int, random) -> "Rows":
-        """A random part of the samples, in memory."""
-        edges = np.arange(size + 1) * self.n // size  # one of each stretch: sorted, none twice
+        """Draw a random part of the samples into memory."""
+        edges = np.arange(size + 1) * self.n // size  # one sample from each stretch: sorted, without repetition
         which = random.integers(edges[:-1], edges[1:])
         if self.weights is None:
             weights, h = None, max(1, round(self.h * size / self.n))
@@ -85,7 +82,7 @@ class Rows:
 
 
 def checked(X, y, alpha, weights, ones) -> tuple[Rows, np.ndarray | None]:
-    """Check what is given, and say what is wrong with it; the samples that count, and their mask if some do not."""
+    """Check the input; return the samples of positive weight, and their mask if that excludes any."""
     check_alpha(alpha)
     if hasattr(X, "toarray"):
         raise ValueError("X is sparse, which is not supported: give X.toarray()")
@@ -113,39 +110,39 @@ def checked(X, y, alpha, weights, ones) -> tuple[Rows, np.ndarray | None]:
 
 
 def check_numbers(X, y) -> None:
-    """Refuse numbers that are not finite, or whose squares are not, or vanish."""
+    """Refuse numbers that are not finite, and numbers whose squares overflow or vanish."""
     with np.errstate(over="ignore", invalid="ignore"):
         for name, values in (("X", X), ("y", y)):
             for part in _parts(values):
                 part = np.asarray(part, dtype=np.float64).ravel(order="K")
-                if not np.dot(part, part) < np.inf:  # no slower than np.isfinite, and says more
+                if not np.dot(part, part) < np.inf:  # as fast as np.isfinite, and finds large numbers too
                     if not np.isfinite(part).all():
-                        raise ValueError(f"{name} has NaN or infinity: drop or mend these samples first")
+                        raise ValueError(f"{name} has NaN or infinity: drop or correct these samples first")
                     raise ValueError(
-                        f"{name} has numbers as large as {np.abs(part).max():.3g}: drop or mend these samples, or give "
-                        f"{name} in a larger unit, so that all are below {WIDE:g}"
+                        f"{name} has numbers as large as {np.abs(part).max():.3g}: drop or correct these samples, or "
+                        f"give {name} in a larger unit, so that all are below {WIDE:g}"
                     )
             largest = np.abs(values[:: len(values) // 1000 + 1]).max(0)
             if ((0 < largest) & (largest < 1 / WIDE)).any():
-                raise ValueError(f"{name} has a column of numbers below {1 / WIDE:g} alone: give it in a smaller unit")
+                raise ValueError(f"{name} has a column with all numbers below {1 / WIDE:g}: give it in a smaller unit")
 
 
 def _parts(values) -> Iterator[np.ndarray]:
-    """An array in blocks of rows, of 1 MB."""
+    """Yield an array's rows in blocks of 1 MB."""
     step = max(1, 2**17 // values[0].size)
     for begin in range(0, len(values), step):
         yield values[begin : begin + step]
 
 
 def is_mapped(X) -> bool:
-    """Whether an array is a memory map, or a view of one."""
+    """Return whether an array is a memory map, or a view of one."""
     while X is not None and not isinstance(X, np.memmap):
         X = getattr(X, "base", None)
     return X is not None
 
 
 def in_place(mask, counted) -> np.ndarray:
-    """Return a mask over the counted samples as one over all."""
+    """Return a mask over the counted samples as a mask over all samples."""
     if counted is None:
         return mask
     full = np.zeros(len(counted), bool)
@@ -154,7 +151,7 @@ def in_place(mask, counted) -> np.ndarray:
 
 
 def residuals(rows: Rows, theta) -> np.ndarray:
-    """Absolute residuals of all samples: (n,)."""
+    """Compute the absolute residuals of all samples: (n,)."""
     r = np.empty(rows.n)
     for part in rows.blocks():
         np.abs(np.subtract(rows.y[part], rows.at(part) @ theta, out=r[part]), out=r[part])
@@ -162,14 +159,14 @@ def residuals(rows: Rows, theta) -> np.ndarray:
 
 
 class NormalEquations:
-    """Normal equations of a set of samples that changes: A = X'X, b = X'y, c = y'y over the set."""
+    """Normal equations of a changing set of samples: A = X'X, b = X'y, c = y'y over the set."""
 
     def __init__(self, rows: Rows):
         self.rows = rows
         self.set_to(None)
 
     def set_to(self, kept) -> None:
-        """Begin from scratch with the samples of a mask; with none, if it is None."""
+        """Start from scratch with the samples of a mask, or with no samples if it is None."""
         d = self.rows.d
         self.A, self.b, self.c = np.zeros((d, d)), np.zeros(d), 0.0
         self.largest = np.zeros(d + 1)
@@ -188,29 +185,29 @@ class NormalEquations:
         return np.append(self.A.diagonal(), self.c)
 
     def turn(self, kept, turned) -> None:
-        """Turn samples, given by index, in a mask: from kept to dropped and back."""
+        """Switch samples, given by index, in a mask: kept ones are dropped, dropped ones kept."""
         kept[turned] ^= True
         for which, sign in ((turned[kept[turned]], 1), (turned[~kept[turned]], -1)):
             for begin in range(0, len(which), self.rows.block):
                 part = which[begin : begin + self.rows.block]
                 self.add(self.rows.at(part), self.rows.y[part], sign)
-        if (self._sizes() < 1e-6 * self.largest).any():  # what is left is small against what was: digits are lost
+        if (self._sizes() < 1e-6 * self.largest).any():  # the sums fell far below their largest values: digits are lost
             self.set_to(kept)
 
     def solve(self, kept) -> np.ndarray:
-        """Least squares on the set."""
+        """Fit least squares to the set."""
         theta = cholesky(self.A, self.b)
         if theta is None:
             theta = minimum_norm(self.rows.at(kept), self.rows.y[kept], self.rows.ones)
         return theta
 
     def objective(self, theta) -> float:
-        """Sum of squared residuals of the set."""
+        """Compute the set's sum of squared residuals."""
         return max(0.0, float(self.c - 2 * self.b @ theta + theta @ self.A @ theta))
 
 
 def least_squares(X, y, weights, ones: bool) -> np.ndarray:
-    """Weighted least squares of few samples: weights (n,)."""
+    """Fit weighted least squares to few samples; weights (n,)."""
     some = np.flatnonzero(weights)
     X, y = X.take(some, axis=0), y[some]
     if (weights[some] != 1).any():
@@ -221,7 +218,7 @@ def least_squares(X, y, weights, ones: bool) -> np.ndarray:
 
 
 def cholesky(A, b):
-    """Solve normal equations; None where they are too near to singular for that."""
+    """Solve normal equations; return None if they are too near to singular."""
     from scipy.linalg import lapack
 
     scale = np.sqrt(A.diagonal())
@@ -234,7 +231,7 @@ def cholesky(A, b):
 
 
 def minimum_norm(X, y, ones: bool) -> np.ndarray:
-    """Least squares of minimum norm by singular values; an intercept, in the last column, does not count."""
+    """Fit least squares of minimum norm by singular values; the intercept, in the last column, does not count."""
     if not ones:
         return np.linalg.lstsq(X, y, rcond=None)[0]
     weight = X[:, -1]  # the roots of the weights, or ones

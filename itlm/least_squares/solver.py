@@ -1,18 +1,17 @@
 """Least trimmed squares, fast.
 
-For squared loss, Algorithm 1 with full updates is the concentration step of FAST-LTS: keep the h samples of
-smallest residual, fit least squares to them, repeat. `least_trimmed_squares` takes exactly those steps, and
-is fast because near the end almost nothing changes:
+For squared loss, Algorithm 1 with full updates is the concentration step of FAST-LTS: keep the h samples of smallest
+residual, fit least squares to them, repeat. `least_trimmed_squares` takes exactly those steps. It is fast because near
+the end almost nothing changes:
 
-* it begins on a subsample, so that the first step on all samples is close already;
-* the normal equations follow the kept set: only samples that enter or leave are added or removed;
-* only samples near the threshold are looked at. ``|r_i(theta) - r_i(ref)| <= ||x_i|| ||theta - ref||`` says
-  which samples cannot have crossed it, so that skipping them is safe;
-* one full pass at the end takes the residual of the normal equations anew, from the samples kept, so that
-  nothing is left of what was added and removed, and shows that the result is a fixed point.
+* The search begins on a subsample, so the first step on all samples is close already.
+* The normal equations follow the kept set: only samples that enter or leave are added or removed.
+* Only samples near the threshold are read. ``|r_i(theta) - r_i(ref)| <= ||x_i|| ||theta - ref||`` shows which samples
+  cannot have crossed the threshold, so skipping them is safe.
+* At the end all samples are read once more. Their residuals correct the rounding errors of all updates, and show that
+  the result is a fixed point.
 
-Source: Shen & Sanghavi, ICML 2019, Section 5; Rousseeuw & Van Driessen 2006 for concentration and nested
-subsamples.
+Source: Shen & Sanghavi, ICML 2019, Section 5; Rousseeuw & Van Driessen 2006 for concentration and nested subsamples.
 """
 
 import math
@@ -56,14 +55,14 @@ class TrimmedFit:
     threshold : float
         The largest absolute residual kept.
     path : tuple of float
-        The objective step by step, on all samples, of the start that won, ``objective`` last. It never rises, but for
-        rounding relative to the sum of the kept y^2 (with an intercept, of their distances from the median).
+        The objective at each step on all samples, from the start that won; the last is ``objective``. It never rises,
+        except by rounding relative to the sum of the kept y^2 (with an intercept, of squared distances to y's median).
     n_iter : int
         Number of steps on all samples.
     converged : bool
         Whether ``kept`` holds the h smallest residuals of ``coef``: a fixed point of Algorithm 1.
     start : str
-        Which start won.
+        Name of the start that won.
     """
 
     coef: np.ndarray
@@ -90,50 +89,43 @@ def least_trimmed_squares(
 ) -> TrimmedFit:
     """Minimise the sum of the h smallest squared residuals: the trimmed-loss estimator for squared loss.
 
-    Concentration steps, which never raise the objective, lead from several starts to fixed points; the best
-    one is returned. That it is the global optimum is not guaranteed: finding that is hard.
+    Concentration steps, which never raise the objective, lead from several starts to fixed points. The best one is
+    returned, as a `TrimmedFit`. It need not be the global optimum, which is hard to find.
 
     Parameters
     ----------
-    X : array or memory map, shape (n, d)
-        Features; read in blocks, where there are no weights.
-    y : array, shape (n,)
-        Outputs.
+    X, y : arrays, shapes (n, d) and (n,)
+        Features, an array or a memory map that is read in blocks if there are no weights, and outputs.
     alpha : float in (0, 1]
         Fraction kept: ``h = floor(alpha n)``.
     weights : array, shape (n,), optional
-        Weights of the samples, 0 or more. Trimming is then by weighted mass: of the sum W of the weights,
-        floor(alpha W) is kept if they are whole, else alpha W, so that whole weights equal repetition. The sample at
-        the threshold may be kept in part.
+        Weights of the samples, 0 or more; trimming is then by weighted mass. With W the sum of the weights,
+        floor(alpha W) is kept if all are whole, else alpha W. Whole weights thus equal repetition. The sample at the
+        threshold may be kept in part.
     fit_intercept : bool
         Fit an intercept, the last of the coefficients.
     start : array of the shape of ``coef``, optional
-        theta_0, for Algorithm 1 itself from there: no other start.
+        theta_0. Algorithm 1 runs from this start alone.
     n_starts : int, at least 1, optional
-        How many starts: least squares, five robust ones that are not random, then elemental subsets, drawn at
-        random; all of them where there are no more. None: where there are at most 500 subsets, all, and those with
-        one sample more where these are at most 2,000; else 500 for small data; otherwise as many as make a clean one
-        all but certain, at most 500, and none where even 500 would hardly hold one.
+        Number of starts: least squares, then five deterministic robust fits, then random elemental subsets. No more run
+        than exist. With None, all subsets are starts if there are at most 500; so are all with one sample more if these
+        are at most 2,000. Otherwise small data (at most 3,000 numbers in X) get 500 subsets. Larger data get as many as
+        make a clean one almost certain, at most 500; none if even 500 would hardly contain a clean one.
     max_iter : int, at least 1
-        Concentration steps at most, from each start.
+        Maximum number of concentration steps from each start.
     random_state : int
-        Of subsamples and elemental subsets.
-
-    Returns
-    -------
-    TrimmedFit
+        Seeds the subsamples and the elemental subsets.
 
     Raises
     ------
     ValueError
-        If X is sparse, a shape, range or value is wrong, nothing would be kept, or numbers are so large or so small
-        that their squares are beyond a float.
+        If X is sparse, a shape, range or value is wrong, nothing would be kept, or squared numbers overflow or vanish.
 
     Notes
     -----
-    With fewer kept samples than coefficients, or dependent columns, the solution of minimum norm is taken (the
-    intercept does not count). The starts compete on a subsample where there are many samples; the best goes on,
-    through a larger one, to all.
+    With fewer kept samples than coefficients, or dependent columns, the fit is the one of minimum norm (the intercept
+    does not count). If there are many samples, the starts compete on a subsample. The best continues on a larger one,
+    then on all.
     """
     rows, counted = checked(X, y, alpha, weights, fit_intercept)
     whole(1, optional=True).check("n_starts", n_starts)
@@ -151,14 +143,14 @@ def least_trimmed_squares(
 
 
 def search(rows: Rows, n_starts: int | None, max_iter: int, random_state: int) -> TrimmedFit:
-    """Let starts compete on a subsample, and lead the best through larger ones to all."""
+    """Let starts compete on a subsample, and continue the best on larger ones, then on all samples."""
     random = np.random.default_rng(random_state)
     nested = [rows]
     while nested[-1].n >= 4 * (least := max(1000, 10 * rows.d)):
         nested.append(nested[-1].sample(max(least, nested[-1].n // 16), random))
     few = nested.pop()
     fits = [replace(_concentrate(few, theta, max_iter), start=name) for name, theta in compete(few, n_starts, random)]
-    while nested:  # the best by what it keeps of the larger sample goes on
+    while nested:  # continue the fit of least trimmed sum on the larger sample
         larger = nested.pop()
         best = min(fits, key=lambda fit: _objective(larger, fit.coef)) if len(fits) > 1 else fits[0]
         fits = [replace(_concentrate(larger, best.coef, max_iter, best.threshold), start=best.start)]
@@ -166,7 +158,7 @@ def search(rows: Rows, n_starts: int | None, max_iter: int, random_state: int) -
 
 
 def _objective(rows: Rows, theta) -> float:
-    """What the samples of smallest residual sum up to."""
+    """Compute the trimmed sum of squares at theta."""
     r = residuals(rows, theta)
     kept = smallest(r, rows.h) if rows.weights is None else kept_mass(r, rows.weights, rows.h)
     return float(kept @ r**2)
@@ -178,25 +170,25 @@ class _Level(NamedTuple):
     centre: np.ndarray
     radius: float
     which: np.ndarray  # (m,) indices
-    inside: int  # kept samples that cannot leave, not among these
+    inside: int  # number of kept samples that cannot leave, outside ``which``
     X: np.ndarray  # (m, d)
     y: np.ndarray
     norms: np.ndarray
 
 
 def _concentrate(rows: Rows, theta, max_iter: int, guess: float | None = None) -> TrimmedFit:
-    """Take concentration steps from theta to the exact fixed point; ``guess`` is about its threshold."""
+    """Take concentration steps from theta to the exact fixed point; ``guess`` estimates its threshold."""
     if rows.weights is not None:
         return _concentrate_weighted(rows, theta, max_iter)
     h, normal, levels, path, step, converged = rows.h, NormalEquations(rows), [], [], None, False
-    room = 16 * rows.n if is_mapped(rows.X) else rows.X.nbytes / 2  # bytes, for copies of rows
+    room = 16 * rows.n if is_mapped(rows.X) else rows.X.nbytes / 2  # bytes for copies of rows
     scale = np.sqrt((rows.at(slice(0, 1000)) ** 2).mean(0))
     scale = np.where(scale > 0, scale, 1.0)
     r, norms, kept, threshold = _first_pass(rows, normal, theta, scale, h, guess)
-    turned = None  # the samples that entered or left; at first, all
+    turned = None  # the samples that entered or left; None at first
     while True:
         path.append(normal.objective(theta))
-        exact = threshold <= 1e-13 * math.sqrt(normal.c / h)  # h samples on one plane: which of them is noise
+        exact = threshold <= 1e-13 * math.sqrt(normal.c / h)  # h samples on one plane: their order is rounding
         if exact or (turned is not None and not len(turned)):
             theta, objective, r, threshold, turned = _settle(rows, normal, theta, kept, h, threshold)
             converged = exact or not len(turned)
@@ -210,7 +202,7 @@ def _concentrate(rows: Rows, theta, max_iter: int, guess: float | None = None) -
         new = normal.solve(kept)
         moved = float(np.linalg.norm(scale * (new - theta)))
         rate = 0.45 if step is None else min(0.9, max(0.2, moved / step))
-        step, reach = moved, 1.25 * moved / (1 - rate)  # how far theta may yet go
+        step, reach = moved, 1.25 * moved / (1 - rate)  # how far theta may still move
         level = levels[-1] if levels else _Level(None, 0.0, None, 0, None, None, norms)
         inside, which = _near(r, h - level.inside, threshold, np.multiply(reach, level.norms, dtype=float))
         if 2 * len(which) <= len(r) and which.size * rows.d * 8 <= room:
@@ -239,7 +231,7 @@ def _concentrate(rows: Rows, theta, max_iter: int, guess: float | None = None) -
 
 
 def _concentrate_weighted(rows: Rows, theta, max_iter: int) -> TrimmedFit:
-    """The same by weighted mass, in the plainest way."""
+    """Take concentration steps by weighted mass, always on all samples."""
     X, y, mass, path, converged = rows.at(slice(None)), rows.y, None, [], False
     while not converged and len(path) < max_iter:
         r = np.abs(y - X @ theta)
@@ -257,13 +249,13 @@ def _concentrate_weighted(rows: Rows, theta, max_iter: int) -> TrimmedFit:
 
 
 def _first_pass(rows, normal, theta, scale, h, guess):
-    """Read the samples once: residuals, norms, and the normal equations of those below the guessed threshold."""
+    """Read the samples once: residuals, norms, normal equations of those below the guessed threshold."""
     r, norms = np.empty(rows.n), np.empty(rows.n, np.float32)  # (n,), (n,): in scaled coordinates
     weights = 1 / scale**2
     for part in rows.blocks():
         X, y = rows.at(part), rows.y[part]
         np.abs(np.subtract(y, X @ theta, out=r[part]), out=r[part])
-        norms[part] = np.minimum(np.sqrt(np.square(X) @ weights), 1e38)  # what single precision can hold
+        norms[part] = np.minimum(np.sqrt(np.square(X) @ weights), 1e38)  # single precision holds no more
         if guess is not None:
             below = r[part] < guess
             normal.add(np.compress(below, X, axis=0), y[below])
@@ -278,7 +270,7 @@ def _first_pass(rows, normal, theta, scale, h, guess):
 
 
 def _select(r, k: int, guess: float | None = None):
-    """Mask of the k smallest values and the largest of them; by partition of those near a guess that is good."""
+    """Return the mask of the k smallest values and the largest of these; a good ``guess`` of it saves time."""
     if guess is not None:
         low, high = r < 0.9 * guess, r <= 1.1 * guess
         certain = int(np.count_nonzero(low))
@@ -292,12 +284,8 @@ def _select(r, k: int, guess: float | None = None):
 
 
 def _settle(rows, normal, theta, kept, h, threshold):
-    """Fit the kept set once more from the samples themselves, and see in a full pass what it should still change.
-
-    The normal equations may carry what adding and removing has left of larger numbers. Their residual, taken
-    anew, corrects that; where the correction is not tiny, they are built from scratch and it is taken again.
-    """
-    for attempt in range(4):
+    """Refit the kept set from the samples themselves, and find in a full read which samples must still turn."""
+    for attempt in range(4):  # rounding errors of adding and removing are corrected by the recomputed gradient
         r, gradient = np.empty(rows.n), np.zeros(rows.d)
         for part in rows.blocks():
             X = rows.at(part)
@@ -312,27 +300,23 @@ def _settle(rows, normal, theta, kept, h, threshold):
         theta = theta + correction
         if np.abs(correction).max() <= (1e-9 if attempt else 1e-12) * np.abs(theta).max():
             break
-        if not attempt:
+        if not attempt:  # the correction was not tiny
             normal.set_to(kept)
     r = np.abs(r, out=r)
     chosen, threshold = _select(r, h, threshold)
     turned = np.flatnonzero(chosen != kept)
     objective = float(np.square(r, where=kept, out=np.zeros_like(r)).sum())
     gain = float(r[turned] ** 2 @ np.where(kept[turned], 1.0, -1.0))
-    if gain <= 1e-12 * objective:  # ties, or what rounding makes of them
+    if gain <= 1e-12 * objective:  # ties, or differences within rounding
         turned = turned[:0]
     return theta, objective, r, threshold, turned
 
 
 def _near(r, k, threshold, slack):
-    """Which samples may be among the k smallest for some theta within reach.
-
-    ``slack`` bounds how much each residual can change. Returns how many are certainly among them, and the
-    indices of those that are certainly neither in nor out.
-    """
+    """Return how many samples are certainly among the k smallest if each r moves by at most slack, and which may be."""
     slack = slack * (1 + 1e-6) + 1e-13 * threshold  # the norms are in single precision
     most = float(slack.max(initial=0.0))
-    bound = r - slack  # one buffer for both bounds: memory counts where samples are many
+    bound = r - slack  # one buffer for both bounds, to save memory
     least = _smallest_of(bound, k, threshold - most, threshold)
     inside = np.add(r, slack, out=bound) < least
     most = _smallest_of(bound, k, threshold, threshold + most)
@@ -341,7 +325,7 @@ def _near(r, k, threshold, slack):
 
 
 def _smallest_of(values, k: int, low: float, high: float) -> float:
-    """The k-th smallest value, known to lie in [low, high]."""
+    """Return the k-th smallest value, known to lie in [low, high]."""
     below = values < low
     at = k - 1 - int(np.count_nonzero(below))
     return np.partition(values[~below & (values <= high)], at)[at]

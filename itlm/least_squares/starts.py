@@ -1,4 +1,4 @@
-"""Where least trimmed squares starts: least squares, robust fits that are not random, elemental subsets.
+"""Starts of least trimmed squares: least squares, deterministic robust fits, elemental subsets.
 
 Source: Hubert, Rousseeuw & Verdonck 2012 for the deterministic starts; Rousseeuw & Van Driessen 2006 for the others.
 """
@@ -13,15 +13,15 @@ from scipy.special import ndtri
 from ..weighted import kept_mass
 from .rows import WIDE, Rows, least_squares
 
-MANY = 500  # elemental subsets at most, as FAST-LTS has it
-SMALL = 3000  # numbers in X up to which more starts and more steps cost little
+MANY = 500  # maximum number of elemental subsets, as in FAST-LTS
+SMALL = 3000  # up to this many numbers in X, more starts and steps cost little
 
 
 def compete(rows: Rows, n_starts, random) -> list:
-    """Take two concentration steps from each start; return the best ten, or three where they are dear."""
+    """Take two concentration steps from each start; return the best ten, or three if X is large."""
     X, y, h = rows.at(slice(None)), rows.y, rows.h
     weights = np.ones(len(y)) if rows.weights is None else rows.weights
-    if len(y) <= 1000:  # equal samples as one with more weight: repetition changes no start
+    if len(y) <= 1000:  # merge equal samples, so that repetition changes no start
         both, place = np.unique(np.column_stack([X, y]), axis=0, return_inverse=True)
         X, y, weights = both[:, :-1], both[:, -1], np.bincount(place.ravel(), weights)
     X, y, weights = X[weights > 0], y[weights > 0], weights[weights > 0]
@@ -44,7 +44,7 @@ def compete(rows: Rows, n_starts, random) -> list:
 
 
 def _subsets(X, share, number, random) -> list:
-    """Elemental subsets to start from, as arrays of indices (m, d): all, or as many as help, or ``number``."""
+    """Return elemental subsets as arrays of indices (m, d): all, or as many as help, or ``number``."""
     n, d = X.shape
     if n <= d or number == 0:
         return []
@@ -53,20 +53,17 @@ def _subsets(X, share, number, random) -> list:
         every = [np.array(list(combinations(range(n), size))) for size in sizes]
         return every if number is None else [random.permutation(every[0])[:number]]
     if number is None and X.size <= SMALL:
-        number = MANY  # they cost little
+        number = MANY
     elif number is None:
-        clean = share**d  # chance that a subset has none of the samples to be dropped
-        if clean * MANY < 5:  # hardly one among them all; clean may be 0
+        clean = share**d  # chance that a subset has no dropped sample
+        if clean * MANY < 5:  # hardly one clean subset among MANY; clean may be 0
             return []
         number = min(MANY, math.ceil(math.log(0.001) / math.log1p(-clean))) if clean < 1 else 1
     return [np.array([random.choice(n, d, replace=False) for _ in range(number)])]
 
 
 def _elemental(X, y, weights, h, subsets, steps):
-    """Fit every subset, and take concentration steps from each, all at once: thetas (m, d), objectives (m,).
-
-    Normal equations with a trace of ridge: good enough for where to start.
-    """
+    """Fit all subsets with a tiny ridge, and take steps from each, all at once: thetas (m, d), objectives (m,)."""
     n, d = X.shape
     equal = weights.min() == 1 == weights.max() and h == int(h)
     products = (X[:, :, None] * X[:, None, :]).reshape(n, d * d) if n * d * d <= 2**22 else None  # 32 MB
@@ -90,7 +87,7 @@ def _elemental(X, y, weights, h, subsets, steps):
 
 
 def _deterministic(X, y, weights, ones) -> Iterator:
-    """Yield least squares, then robust starts as in DetLTS: in transformed coordinates, and on the central half."""
+    """Yield least squares, then DetLTS's robust starts, from transformed data and from the central half."""
     yield "least squares", least_squares(X, y, weights, ones)
     Z = np.column_stack([X[:, :-1] if ones else X, y])  # (n, d): the features and the outputs
     Z = Z - (_medians(Z, weights) if ones else 0)
@@ -117,7 +114,7 @@ def _deterministic(X, y, weights, ones) -> Iterator:
 
 
 def _medians(Z, weights) -> np.ndarray:
-    """Weighted medians of columns: those of the values, each repeated as often as its weight says."""
+    """Compute weighted medians of columns: each value counts as often as its weight."""
     if weights.min() == weights.max():
         return np.median(Z, axis=0)
     order = np.argsort(Z, axis=0, kind="stable")
@@ -129,14 +126,14 @@ def _medians(Z, weights) -> np.ndarray:
 
 
 def _ranks(Z, weights) -> np.ndarray:
-    """Weighted mean ranks of columns over the total weight, in (0, 1]."""
+    """Compute weighted mean ranks of columns over the total weight, in (0, 1]."""
     order = np.argsort(Z, axis=0)
     Z, mass = np.take_along_axis(Z, order, axis=0), weights[order]
     after = np.cumsum(mass, axis=0)
     before = after - mass
     if (tied := Z[1:] == Z[:-1]).any():
         before[1:][tied] = 0
-        np.maximum.accumulate(before, axis=0, out=before)  # where its group of equals begins
+        np.maximum.accumulate(before, axis=0, out=before)  # where the group of equals begins
         after[:-1][tied] = np.inf
         after[::-1] = np.minimum.accumulate(after[::-1], axis=0)  # and where it ends
     ranks = np.empty_like(Z)

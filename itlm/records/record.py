@@ -1,4 +1,4 @@
-"""One run, one record: what it was, where it ran and what it found."""
+"""The record of one run: its parameters, its provenance and its numbers."""
 
 import hashlib
 import io
@@ -20,29 +20,22 @@ from ..errors import Damaged
 
 __all__ = ["Record", "begin", "key", "read_part", "save_part"]
 
-ROOM = 200_000  # bytes that the arrays of one run may take, before compression
+ROOM = 200_000  # largest total size of one run's arrays, bytes before compression
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass
 class Record:
-    """One run: what it was, where it ran, what it found.
+    """One run of an experiment.
 
     Attributes
     ----------
-    experiment : str
-        Its name.
-    key : str
-        Twelve hexadecimal digits that name the run: a digest of the experiment, its recipe number, the data
-        and the fields that differ from their defaults.
-    parameters : dict
-        Every field, resolved.
-    provenance : dict
-        Device, threads, seconds, versions, source, time.
-    rows : list of (round, metric, value)
-        The numbers.
-    arrays : dict of array
-        What is no row, such as pictures: see `keep`.
+    experiment, key : str
+        Names of the experiment and of the run; the run's name has twelve hexadecimal digits, see `key`.
+    parameters, provenance : dict
+        Every field of the configuration, resolved; and device, threads, seconds, versions, source, time.
+    rows, arrays : list of (round, metric, value), dict of array
+        The numbers; and small arrays such as pictures, see `keep`.
     """
 
     experiment: str
@@ -54,7 +47,7 @@ class Record:
     began: float = field(default_factory=time.perf_counter, repr=False)
 
     def add(self, t: int, numbers: dict[str, float]) -> None:
-        """Add numbers measured in round t; NaN stands for "none" and is left out."""
+        """Add numbers measured in round t, leaving out NaN, which means "none"."""
         self.rows += [[t, name, float(value)] for name, value in numbers.items() if value == value]
 
     def keep(self, name: str, array) -> None:
@@ -63,7 +56,7 @@ class Record:
         Raises
         ------
         ValueError
-            If the run's arrays would take more than `ROOM` bytes.
+            If the run's arrays exceed `ROOM` bytes in total.
         """
         self.arrays[name] = array
         taken = sum(kept.nbytes for kept in self.arrays.values())
@@ -71,11 +64,11 @@ class Record:
             raise ValueError(f"array {name!r} brings the run's arrays to {taken} bytes, more than {ROOM}: keep fewer")
 
     def finish(self, reason: str = "") -> "Record":
-        """Stamp the record; a reason says why the run failed."""
+        """Add status, duration, device and versions, and return the record. A reason marks the run as failed."""
         torch = sys.modules.get("torch")
         self.provenance |= {
             "status": "failed" if reason else "ok",
-            "reason": " ".join(reason.split()),  # a table has one line a run
+            "reason": " ".join(reason.split()),  # a table has one line for each run
             "seconds": round(time.perf_counter() - self.began, 1),
             "device": (torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu") if torch else "cpu",
             "threads": torch.get_num_threads() if torch else _threads(),
@@ -93,11 +86,11 @@ def begin(experiment: str, recipe: int, config, data: str) -> Record:
     Parameters
     ----------
     experiment : str
-        Its name, as `itlm.experiments.protocol.load` takes it.
+        Name of the experiment, as for `itlm.experiments.protocol.load`.
     recipe : int
-        The experiment's recipe number. It is raised when the code changes what a run computes.
+        The experiment's recipe number, raised when the code changes what a run computes.
     config : itlm.parameters.Parameters
-        The run, resolved: no field depends on the scale any more.
+        The run's parameters, resolved, so that no field depends on the scale.
     data : str
         Digest of the data.
     """
@@ -107,20 +100,19 @@ def begin(experiment: str, recipe: int, config, data: str) -> Record:
 
 
 def key(experiment: str, recipe: int, config, data: str) -> str:
-    """Name a run: a digest of its experiment, recipe number, data and the fields that differ from their defaults.
+    """Digest a run's experiment, recipe number, data and the fields that differ from their defaults.
 
-    A new field with a default keeps old keys valid. A fixed bug raises the recipe number and so does not.
-    The parameters are those of `begin`.
+    A new field with a default keeps old keys valid; a raised recipe number does not. Parameters as for `begin`.
     """
     named = {"experiment": experiment, "recipe": recipe, "data": data[:12], "fields": config.changed()}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def save_part(record: Record, parts: Path) -> Path:
-    """Write one run to a file of its own, whole or not at all."""
+    """Write one run atomically to its part file, ``<key>.json``, and its arrays to ``<key>.npz``; return the path."""
     parts.mkdir(parents=True, exist_ok=True)
     path = parts / f"{record.key}.json"
-    if record.arrays:  # first: where there is a record, its arrays are there
+    if record.arrays:  # first, so that every record found has its arrays
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **record.arrays)
         files.write(path.with_suffix(".npz"), buffer.getvalue(), alone=True)
@@ -130,12 +122,12 @@ def save_part(record: Record, parts: Path) -> Path:
 
 
 def read_part(path: Path) -> Record:
-    """Read what `save_part` wrote, the arrays left out.
+    """Read a part file written by `save_part`, without the arrays.
 
     Raises
     ------
     Damaged
-        If the file is torn, or something else.
+        If the file is torn, or is not a part file.
     """
     try:
         part = json.loads(path.read_text())
@@ -147,21 +139,21 @@ def read_part(path: Path) -> Record:
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged(
             f"{path} is torn, or no part file of a sweep ({type(error).__name__}: {error}). Move it elsewhere; if it "
-            "was a run, that is run again"
+            "held a run, the next sweep repeats that run"
         ) from error
     return record
 
 
 @cache
 def _source() -> str:
-    """Digest the package's code, as it was when the process first asked."""
+    """Digest the package's code, as of the first call in the process."""
     texts = (path.read_bytes() for path in sorted(PACKAGE.rglob("*.py")))
     return hashlib.sha256(b"".join(texts)).hexdigest()[:12]
 
 
 @cache
 def _git(*command: str) -> str:
-    """Ask git about the package; empty outside a checkout, or without git."""
+    """Return git's answer about the package; empty outside a checkout or without git."""
     try:
         done = subprocess.run(["git", *command], cwd=PACKAGE, capture_output=True, text=True)
     except OSError:
@@ -170,7 +162,7 @@ def _git(*command: str) -> str:
 
 
 def _threads() -> int:
-    """The most threads that a library of this process may use, such as NumPy's BLAS; 1 where nothing can tell."""
+    """Return the most threads that a loaded library may use, such as NumPy's BLAS; 1 if unknown."""
     try:
         from threadpoolctl import threadpool_info
     except ImportError:

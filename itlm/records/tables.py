@@ -1,9 +1,8 @@
-"""The recorded tables: merged from runs, read by pages.
+"""The recorded tables, merged from runs and read by pages.
 
-``results/<experiment>.runs.csv`` has a row for each run (key, parameters, seed, provenance),
-``results/<experiment>.csv`` its numbers in long form (key, round, metric, value), and ``results/paper/*.csv`` are the
-paper's own tables. No means are stored: pages compute them. The few arrays that a run keeps, such as pictures, are
-``results/<experiment>/<key>.npz``.
+``results/<experiment>.runs.csv`` has a row for each run (key, parameters, seed, provenance), and
+``results/<experiment>.csv`` the numbers in long form (key, round, metric, value). A run's few arrays are in
+``results/<experiment>/<key>.npz``. ``results/paper/*.csv`` are the paper's own tables. Pages compute all means.
 """
 
 import csv
@@ -19,39 +18,32 @@ from .record import PACKAGE, read_part
 
 __all__ = ["CHOOSING", "arrays", "by_round", "collect", "everything", "folder", "results", "runs_of", "series"]
 
-CHOOSING = 100  # seeds from here on are for choosing settings; no result is read from them
+CHOOSING = 100  # seeds of at least 100 serve to choose settings; results exclude them
 
 
 def collect(experiment: str, parts: Path, into: Path | None = None) -> int:
-    """Merge part files into the recorded tables.
+    """Merge part files into the recorded tables, and return the number of runs added.
 
-    Rows are sorted, so that a difference between two versions is readable. A run that is recorded already
-    is left as it is, unless it had failed.
+    Rows are sorted, so that two versions are easy to compare. Recorded runs are kept, but a finished run replaces a
+    failed one.
 
     Parameters
     ----------
-    experiment : str
-        Which tables.
-    parts : path
-        Folder of part files; they stay.
+    experiment, parts : str, path
+        Name of the experiment, and folder of the part files, which are kept.
     into : path, optional
         Folder of the tables; by default `folder`.
-
-    Returns
-    -------
-    int
-        Number of runs added.
 
     Raises
     ------
     Damaged
-        If a table or a part file is not as it was written; then nothing is changed.
+        If a table or a part file is damaged; no table is changed then.
     """
     import pandas as pd
 
     into = into or folder()
     runs_path, values_path = into / f"{experiment}.runs.csv", into / f"{experiment}.csv"
-    # The runs stay the text they are: a key of digits is no number, and a later column makes no float of an int.
+    # Runs are read as text: a key of digits must not become a number, nor an integer a float beside empty cells.
     types = {"key": str, "round": int, "metric": str, "value": float}
     runs, values = pd.DataFrame(columns=["key", "status"]), pd.DataFrame(columns=list(types))
     if runs_path.exists():
@@ -64,7 +56,7 @@ def collect(experiment: str, parts: Path, into: Path | None = None) -> int:
     new = [part for part in found if recorded.get(part.key) not in ("ok", part.provenance["status"])]
     if not new:
         return 0
-    replaced = {part.key for part in new}  # perhaps with values but no run, if a process was killed in between
+    replaced = {part.key for part in new}  # a killed process may have written values without a run
     told = [{"key": p.key, **p.parameters, **p.provenance} for p in new]
     new_runs = pd.DataFrame([{name: "" if v is None else str(v) for name, v in line.items()} for line in told])
     rows = [(p.key, *row) for p in new for row in p.rows]
@@ -79,37 +71,32 @@ def collect(experiment: str, parts: Path, into: Path | None = None) -> int:
         (into / experiment).mkdir(exist_ok=True)
         files.write(into / experiment / pictures.name, pictures.read_bytes(), alone=True)
     files.write(values_path, values.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode(), alone=True)
-    files.write(
-        runs_path, runs.to_csv(index=False, lineterminator="\n").encode(), alone=True
-    )  # last: a run counts once it has its row
+    # Last, because a run counts once it has its row.
+    files.write(runs_path, runs.to_csv(index=False, lineterminator="\n").encode(), alone=True)
     return len(new)
 
 
 def folder() -> Path:
-    """Where the recorded results lie: in the checkout, or in the installed package."""
+    """Return the folder of the recorded results, in the checkout or in the installed package."""
     installed = PACKAGE / "results"
     return installed if installed.is_dir() else PACKAGE.parent / "results"
 
 
 def results(name: str):
-    """Read one recorded table.
+    """Read one recorded table as a DataFrame.
 
     Parameters
     ----------
     name : str
-        The file's name under ``results/`` without its ending, such as ``"labels"`` or ``"paper/table1"``.
-        Give it literally: a notebook is re-run when a table it names has changed.
-
-    Returns
-    -------
-    pandas.DataFrame
+        The file's name under ``results/`` without its ending, such as ``"labels"`` or ``"paper/table1"``. Notebooks
+        must write the name literally: they are re-run when a table they name has changed.
 
     Raises
     ------
     FileNotFoundError
-        If nothing is recorded under that name; the message lists what is.
+        If nothing is recorded under that name; the message lists the names.
     Damaged
-        If a line is cut short, torn, or holds words where numbers belong.
+        If a line is cut short or torn, or holds text instead of a number.
     """
     import pandas as pd
 
@@ -121,24 +108,19 @@ def results(name: str):
 
 
 def everything() -> dict:
-    """Read all that is recorded: the tables of `results` by name, the paper's own left out."""
+    """Read all recorded tables, by name; the paper's own are excluded."""
     return {path.stem: results(path.stem) for path in sorted(folder().glob("*.csv"))}
 
 
 def arrays(experiment: str, config) -> dict:
-    """Look up the arrays that a recorded run kept.
+    """Return the arrays that a recorded run kept, by name; empty if there are none.
 
     Parameters
     ----------
     experiment : str
-        Its name.
+        Name of the experiment.
     config : itlm.parameters.Parameters
-        The run, resolved, with its seed.
-
-    Returns
-    -------
-    dict of array
-        As the run named them; empty where nothing is recorded, or nothing was kept.
+        The run's parameters, resolved, with its seed.
     """
     runs = runs_of(results(f"{experiment}.runs"), config)
     for key in runs[runs.seed == config.seed].key:
@@ -150,24 +132,21 @@ def arrays(experiment: str, config) -> dict:
 
 
 def series(tables, config, metric: str, at: int | str = "last"):
-    """Look up what was recorded of a configuration, seed by seed.
+    """Look up one number of a configuration; return it as a Series by ascending seed, empty if nothing is recorded.
+
+    Seeds from `CHOOSING` on are excluded.
 
     Parameters
     ----------
     tables : pair of DataFrame
         ``results("x.runs")`` and ``results("x")``.
     config : itlm.parameters.Parameters
-        The run, resolved; its seed does not matter. A field that the tables do not have yet counts as
-        recorded at its default.
+        The run's parameters, resolved; the seed is ignored. Fields that the tables lack count as recorded at their
+        default.
     metric : str
-        Which number.
+        Name of the number.
     at : int or "last"
-        Of which round; ``"last"`` is the last that has the number.
-
-    Returns
-    -------
-    pandas.Series
-        Values by seed, ascending; empty where nothing is recorded. Seeds kept for choosing are left out.
+        Round of the number; ``"last"`` is the last round that has the number.
     """
     found = by_round(tables, config, metric)
     found = found.ffill().tail(1) if at == "last" else found[found.index == at]
@@ -175,15 +154,7 @@ def series(tables, config, metric: str, at: int | str = "last"):
 
 
 def by_round(tables, config, metric: str):
-    """Look up what was recorded of a configuration, round by round and seed by seed.
-
-    The parameters are those of `series`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row for each round, a column for each seed; empty where nothing is recorded.
-    """
+    """Look up one number, as for `series`, and return a DataFrame with a row for each round, a column for each seed."""
     values, runs = tables[1], runs_of(tables[0], config)
     runs = runs[runs.seed < CHOOSING]
     mine = values[(values.metric == metric) & values.key.isin(runs.key)].merge(runs[["key", "seed"]], on="key")
@@ -191,22 +162,11 @@ def by_round(tables, config, metric: str):
 
 
 def runs_of(runs, config):
-    """Look up the finished runs of a configuration, whatever their seed: of the newest recipe, on the newest data.
+    """Return the rows of a configuration's finished runs, for all seeds, with provenance such as ``seconds``.
 
-    Where a set's digest differs between machines, as CelebA's does with the JPEG decoder, only the runs on the data
-    that were used last count: each seed has one run.
-
-    Parameters
-    ----------
-    runs : DataFrame
-        ``results("x.runs")``.
-    config : itlm.parameters.Parameters
-        As for `series`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Their rows, with provenance such as ``seconds``.
+    Only runs of the newest recipe on the data used last count, so each seed has one run. A data set's digest may
+    differ between machines, as CelebA's does with the JPEG decoder. ``runs`` is ``results("x.runs")``, and ``config``
+    is as for `series`.
     """
     runs = runs[runs.status == "ok"]
     for f in fields(config):
@@ -229,14 +189,14 @@ NUMBERS = {"round": int, "value": float, "recipe": int, "seed": int, "seconds": 
 
 
 def _sound(path: Path) -> io.StringIO:
-    """Open a table after a look at each line: whole, as wide as the first one, numbers where they belong."""
+    """Open a table after checking that each line is complete and has numbers in the number columns."""
     text = path.read_text()
     lines = csv.reader(io.StringIO(text), strict=True)
 
     def refuse(what):
         raise Damaged(
-            f"{path}:{max(lines.line_num, 1)}: {what}. Nothing was changed. Mend the line, or take the file back from "
-            f"git: git restore {path}"
+            f"{path}:{max(lines.line_num, 1)}: {what}. Nothing was changed. Correct the line, or restore the file: "
+            f"git restore {path}"
         )
 
     try:
@@ -255,5 +215,5 @@ def _sound(path: Path) -> io.StringIO:
     except csv.Error as error:
         refuse(str(error))
     if not text.endswith("\n"):
-        refuse("the line is cut short: nothing ends it")
+        refuse("the line is cut short: its line break is missing")
     return io.StringIO(text)

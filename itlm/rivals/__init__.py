@@ -1,5 +1,5 @@
-"""What others do, each as short as its idea, with its source.
+"""Other authors' methods, in short versions with their sources.
 
-`linear` are methods for bad outputs in linear models, `labels` for wrong labels, `backdoors` are defences, and
-`images` are simple scores that one may try in place of a GAN's discriminator.
+`linear` has methods for corrupted outputs in linear models, `labels` those for wrong labels, `backdoors` defences, and
+`images` simple scores in place of a GAN's discriminator.
 """

@@ -1,12 +1,12 @@
-"""What others do about backdoors, in short: look at a trained network's features for samples that do not belong.
+"""Other authors' defences against backdoors, in short: find unusual samples by the features of a trained network.
 
-Each takes the features of all training samples and their labels as given, and returns a mask of what it trusts.
+Each defence takes the features or losses of all training samples and returns a mask of those kept, bool (n,).
 
-Source: spectral signatures, Tran, Li & Madry 2018; activation clustering, Chen et al. 2018; isolation by low loss,
-after the first stage of anti-backdoor learning, Li et al. 2021, which also keeps small losses from falling further
-and, where these drop samples and train anew, unlearns them. The Adversarial Robustness Toolbox (1.20.1) has the first
-two; but its spectral score leaves out the centring, and its analysis of cluster sizes fails where no cluster of a class
-is small.
+Source: spectral signatures, Tran, Li & Madry 2018; activation clustering, Chen et al. 2018; isolation by low loss, the
+first stage of anti-backdoor learning, Li et al. 2021. Their method also keeps small losses from falling further, and
+unlearns the isolated samples; here they are dropped and a new network is trained. The Adversarial Robustness Toolbox
+(1.20.1) has the first two methods, but its spectral score is not centred. Its analysis of cluster sizes fails if no
+cluster of a class is small.
 """
 
 import numpy as np
@@ -20,25 +20,20 @@ __all__ = ["activation_clustering", "features", "low_loss", "spectral_signatures
 
 @torch.no_grad()
 def features(network: nn.Module, x: torch.Tensor, *, batch: int = 1000) -> torch.Tensor:
-    """Give what a network's last linear layer sees: (n, features), on the CPU.
+    """Return the inputs of a network's last linear layer: (n, features), on the CPU.
 
     Parameters
     ----------
     network : torch.nn.Module
-        In eval mode.
+        In eval mode, with at least one linear layer, else ValueError.
     x : tensor, shape (n, channels, height, width)
         Inputs, on the network's device.
     batch : int
-        Samples a forward pass.
-
-    Raises
-    ------
-    ValueError
-        If the network has no linear layer.
+        Number of samples in one forward pass.
     """
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
     if not layers:
-        raise ValueError(f"network has no linear layer whose inputs could be looked at: {type(network).__name__}")
+        raise ValueError(f"network has no linear layer, whose inputs are the features: got {type(network).__name__}")
     seen = []
     handle = layers[-1].register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].float().cpu()))
     try:
@@ -50,7 +45,7 @@ def features(network: nn.Module, x: torch.Tensor, *, batch: int = 1000) -> torch
 
 
 def spectral_signatures(found, y, dropped: int) -> torch.Tensor:
-    """Trust all but the samples that lie farthest out along their class's main direction.
+    """Drop the samples that lie farthest from their class's mean along its first principal direction.
 
     Parameters
     ----------
@@ -59,12 +54,8 @@ def spectral_signatures(found, y, dropped: int) -> torch.Tensor:
     y : tensor of int, shape (n,)
         Labels as given.
     dropped : int
-        How many of each class, but never more than half of it: 1.5 times the number that may be bad, as the authors
-        have it.
-
-    Returns
-    -------
-    tensor of bool, shape (n,)
+        Number of samples dropped in each class, at most half of the class. The authors use 1.5 times the number that
+        may be corrupted.
     """
     kept, y = torch.ones(len(y), dtype=torch.bool), y.cpu()
     for label in y.unique():
@@ -77,26 +68,21 @@ def spectral_signatures(found, y, dropped: int) -> torch.Tensor:
 
 
 def activation_clustering(found, y, *, smallest: float = 0.35, seed: int = 0) -> torch.Tensor:
-    """Trust all but the smaller of two clusters of a class, where it is small.
+    """Drop the smaller of two clusters of each class, if that cluster is small.
+
+    The clusters are found on ten principal components. The authors use independent components, which are rotated
+    principal components of unit variance. Rotation does not change k-means, and unit variances make it miss small
+    clusters more often.
 
     Parameters
     ----------
     found, y
         As for `spectral_signatures`.
     smallest : float in (0, 0.5]
-        A cluster with a smaller part of its class than this is dropped: 35 %, the threshold of the Adversarial
-        Robustness Toolbox, for a class of only clean samples falls into halves.
+        A cluster with a smaller share of its class is dropped. The default is the threshold of the Adversarial
+        Robustness Toolbox, 35 %: a class of only clean samples splits into halves.
     seed : int
-        Of the clustering.
-
-    Returns
-    -------
-    tensor of bool, shape (n,)
-
-    Notes
-    -----
-    On ten principal components. The authors take independent ones, which are principal components of unit variance,
-    turned: k-means does not see that they are turned, and with equal variances it misses small clusters more often.
+        Seeds the components and the clusters.
     """
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
@@ -116,17 +102,13 @@ def activation_clustering(found, y, *, smallest: float = 0.35, seed: int = 0) ->
 
 
 def low_loss(losses, alpha: float) -> torch.Tensor:
-    """Trust all but the samples of smallest loss, which a strong mark makes the easiest: ITLM turned round.
+    """Drop the samples of smallest loss, since a strong mark makes samples easy: ITLM reversed.
 
     Parameters
     ----------
     losses : tensor, shape (n,)
-        After a few passes.
+        Losses after a few epochs.
     alpha : float in (0, 1]
         Fraction kept.
-
-    Returns
-    -------
-    tensor of bool, shape (n,)
     """
     return trim(-losses, alpha)

@@ -1,6 +1,6 @@
-"""Simple scores that one may try in place of a GAN's discriminator; the paper says that heuristics fail.
+"""Simple scores in place of a GAN's discriminator; the paper says that heuristics fail.
 
-Each takes all images as rows (n, pixels) and a seed, and returns (n,) scores: the images of smallest score are kept.
+Each takes all images as rows (n, pixels) and a seed, and returns (n,) scores; the images of smallest score are kept.
 """
 
 import torch

@@ -1,9 +1,9 @@
-"""What others do about wrong labels, in short: the nearest relatives of ITLM for classifiers.
+"""Other authors' methods for wrong labels, in short: the nearest relatives of ITLM for classifiers.
 
-Each takes what a fit takes, and the fraction to keep where it asks for one, and returns the network and the samples it
-trusts. All go through `itlm.deep.training.fit`: a method that chooses within a batch is a loss with a memory.
+Each method is a function (make_network, x, y, alpha, schedule, seed, note) -> network, kept, and fits by
+`itlm.deep.training.fit`. A method that chooses within a batch is a loss with a memory.
 
-Source: self-paced learning as Kumar, Packer & Koller 2010, with the threshold of Jiang et al. 2018 (MentorNet PD);
+Source: self-paced learning as in Kumar, Packer & Koller 2010, with the threshold of Jiang et al. 2018 (MentorNet PD);
 Co-teaching, Han et al. 2018; generalized cross entropy, Zhang & Sabuncu 2018; confident learning, Northcutt, Jiang &
 Chuang 2021, through the package cleanlab.
 """
@@ -17,32 +17,28 @@ from torch import nn
 
 from ..deep import training
 from ..errors import Missing
+from ..parameters import real
 from ..trimming import trim
 
 __all__ = ["FITS", "METHODS", "co_teaching", "confident", "generalized", "self_paced"]
 
-BURN_IN = 0.2  # first part of the steps: everything counts; in Co-teaching the share that counts falls meanwhile
-FOLDS = 5  # of the cross-validation that confident learning's probabilities come from
+BURN_IN = 0.2  # first part of the steps: all samples count or, in Co-teaching, a share that falls from 1 to alpha
+FOLDS = 5  # of the cross-validation in confident learning
 
 
 def _each(output, y):
-    """Cross-entropy of each sample: (n,)."""
+    """Return the cross-entropy of each sample: (n,)."""
     return nn.functional.cross_entropy(output, y, reduction="none")
 
 
 class GeneralizedCrossEntropy:
-    """``(1 - p^q) / q``, p the probability of the given label: near q = 0 cross-entropy, at 1 the absolute error.
+    """``(1 - p^q) / q``, p the probability of the given label: cross-entropy near q = 0, the absolute error at q = 1.
 
-    Parameters
-    ----------
-    q : float in (0, 1]
-        The authors use 0.7.
+    The exponent q is in (0, 1]; the authors use 0.7.
     """
 
     def __init__(self, q: float = 0.7):
-        if not 0 < q <= 1:
-            raise ValueError(f"q must be in (0, 1], got {q}")
-        self.q = q
+        self.q = real(0, 1, above_low=True).check("q", q)
 
     def __call__(self, output, y, reduction="mean"):
         p = output.float().softmax(1).gather(1, y[:, None]).squeeze(1).clamp_min(1e-7)
@@ -58,9 +54,9 @@ class SelfPaced:
     alpha : float in (0, 1]
         The quantile.
     steps : int
-        Of the fit: in its first part everything counts.
+        Number of steps of the fit; in the first part ``BURN_IN`` of them every sample counts.
     memory : float in [0, 1)
-        Of the moving average; MentorNet's code has 0.9.
+        Weight of the past in the moving average; 0.9 in MentorNet's code.
     """
 
     def __init__(self, alpha: float, steps: int, memory: float = 0.9):
@@ -87,20 +83,20 @@ class Pair(nn.Module):
         self.first, self.second = first, second
 
     def forward(self, x):
-        """Give both networks' logits."""
+        """Return both networks' logits."""
         return torch.stack([self.first(x), self.second(x)], 1)
 
 
 class CoTeaching:
-    """Each network of a `Pair` learns from the samples of a batch that the other finds easy.
+    """Each network of a `Pair` learns from the samples of a batch whose losses are smallest in the other network.
 
     Parameters
     ----------
     alpha : float in (0, 1]
-        Fraction of a batch that is kept in the end; from 1 at the beginning it falls to that in a line, over the
-        first part ``BURN_IN`` of the steps.
+        Final fraction of a batch that is kept. The fraction falls linearly from 1 over the first part ``BURN_IN`` of
+        the steps.
     steps : int
-        Of the fit.
+        As for `SelfPaced`.
     """
 
     def __init__(self, alpha: float, steps: int):
@@ -117,14 +113,11 @@ class CoTeaching:
         return first[easy[1]].mean() + second[easy[0]].mean()
 
 
-# Each: (make_network, x, y, alpha, schedule, seed, note) -> network, kept
-
-
 def generalized(make_network: Callable, x, y, alpha: float, schedule, seed: int, note: str = "gce"):
-    """Fit to everything by generalized cross entropy, which no wrong label can dominate; nothing is dropped.
+    """Fit to all samples by generalized cross entropy, which no wrong label can dominate; nothing is dropped.
 
-    Its gradient is that of cross-entropy times p^q, at the start one over the number of classes to the q. The step size
-    is multiplied by the inverse, so that the first steps are as long as the other methods'.
+    The gradient is that of cross-entropy times p^q. With C classes, p^q is C^-q at the start, so the step size is
+    multiplied by C^q. The first steps are then as long as those of the other methods.
 
     Parameters
     ----------
@@ -136,6 +129,7 @@ def generalized(make_network: Callable, x, y, alpha: float, schedule, seed: int,
     Returns
     -------
     network : torch.nn.Module
+        In eval mode.
     kept : tensor of bool, shape (n,)
         The samples that the method trusts.
     """
@@ -146,9 +140,10 @@ def generalized(make_network: Callable, x, y, alpha: float, schedule, seed: int,
 
 
 def self_paced(make_network: Callable, x, y, alpha: float, schedule, seed: int, note: str = "self-paced"):
-    """Fit by self-paced learning: in each batch the samples below a moving quantile of the losses count.
+    """Fit by self-paced learning: in each batch, only samples with a loss below a moving quantile count.
 
-    The parameters are those of `generalized`, ``alpha`` the quantile. Trusted are the samples below the last threshold.
+    Parameters and results are as for `generalized`; ``alpha`` is the quantile. The samples at or below the last
+    threshold are kept.
     """
     loss = SelfPaced(alpha, schedule.n_steps(len(x)))
     network = training.fit(make_network, x, y, None, schedule, seed=seed, loss=loss, note=note).network
@@ -157,10 +152,10 @@ def self_paced(make_network: Callable, x, y, alpha: float, schedule, seed: int, 
 
 
 def co_teaching(make_network: Callable, x, y, alpha: float, schedule, seed: int, note: str = "co-teaching"):
-    """Fit two networks by Co-teaching, and return the first.
+    """Fit two networks by Co-teaching, at twice the cost of one fit, and return the first.
 
-    The parameters are those of `generalized`, ``alpha`` the fraction of a batch kept at the end. Trusted are the
-    fraction alpha of all samples that the first network finds easiest. Twice the cost of one fit.
+    Parameters and results are as for `generalized`; ``alpha`` is the final fraction of a batch kept. The method keeps
+    the fraction alpha of all samples that has the smallest losses in the first network.
     """
     loss = CoTeaching(alpha, schedule.n_steps(len(x)))
     pair = training.fit(
@@ -170,10 +165,10 @@ def co_teaching(make_network: Callable, x, y, alpha: float, schedule, seed: int,
 
 
 def confident(make_network: Callable, x, y, alpha: float, schedule, seed: int, note: str = "confident"):
-    """Drop what cleanlab takes for a label error, by probabilities from cross-validation, and fit the rest.
+    """Drop the label errors that cleanlab finds by cross-validated probabilities, and fit the rest: six fits in all.
 
-    The parameters are those of `generalized`; ``alpha`` is not used: the method estimates how many labels are wrong.
-    Costs five more fits.
+    Parameters and results are as for `generalized`; ``alpha`` is not used, since the method estimates the number of
+    wrong labels.
 
     Raises
     ------
@@ -199,5 +194,5 @@ def confident(make_network: Callable, x, y, alpha: float, schedule, seed: int, n
     return training.fit(make_network, x, y, kept, schedule, seed=seed, note=note).network, kept
 
 
-FITS = {"gce": 1, "self_paced": 1, "co_teaching": 2, "confident": FOLDS + 1}  # what each costs
+FITS = {"gce": 1, "self_paced": 1, "co_teaching": 2, "confident": FOLDS + 1}  # fits that each method costs
 METHODS = {"gce": generalized, "self_paced": self_paced, "co_teaching": co_teaching, "confident": confident}

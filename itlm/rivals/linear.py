@@ -1,6 +1,7 @@
-"""What others do about bad outputs in linear models: short versions of their methods, with their sources.
+"""Other authors' methods for corrupted outputs in linear models, in short versions with their sources.
 
-Some of them end where trimming ends. The baselines that a library has, such as Huber's, are in `itlm.experiments.regressors`.
+Some converge to the same points as trimming. Baselines from libraries, such as Huber's, are in
+`itlm.experiments.regressors`.
 """
 
 import numpy as np
@@ -13,35 +14,28 @@ __all__ = ["adaptive_thresholding", "alternating_minimization", "consistent_regr
 
 
 def consistent_regression(X, y, alpha: float, *, rounds: int = 500) -> np.ndarray:
-    """Fit by CRR: estimate the errors of the outputs by hard thresholding, subtract them, fit all samples.
+    """Fit by CRR: estimate the outputs' errors by hard thresholding, subtract them, fit all; return theta, shape (d,).
+
+    If the rounds converge, theta is the least squares fit of the samples of smallest residual: a fixed point of
+    Algorithm 1. Source: Bhatia, Jain, Kamalaruban and Kar, NeurIPS 2017. They show that CRR is consistent if the errors
+    do not depend on the features and the noise is Gaussian.
 
     Parameters
     ----------
     X : array, shape (n, d)
-        Features; an array or a data frame, of independent columns.
+        Features: an array or a data frame with independent columns.
     y : array, shape (n,)
         Outputs.
     alpha : float in (0, 1]
-        Fraction taken to be clean: the other ``n - floor(alpha n)`` samples may have any error.
+        Fraction assumed clean; the other ``n - floor(alpha n)`` samples may have any error.
     rounds : int, at least 1
-        At most.
-
-    Returns
-    -------
-    array, shape (d,)
-        theta. Where the rounds settle, it is the least squares fit of the samples of smallest residual: a fixed point
-        of Algorithm 1.
+        Maximum number of rounds.
 
     Raises
     ------
     ValueError
-        If a count is below 1, alpha is out of range or takes no sample to be clean, X or y has the wrong shape or
-        numbers that are not finite, or the columns of X are dependent, as those of fewer samples than features are.
-
-    Notes
-    -----
-    Source: Bhatia, Jain, Kamalaruban and Kar, NeurIPS 2017. They show that it is consistent where the errors do not
-    depend on the features, and the noise is Gaussian.
+        If ``rounds`` is below 1, alpha is out of range or assumes no clean sample, X or y has the wrong shape or
+        numbers that are not finite, there are fewer samples than features, or the columns of X are dependent.
     """
     whole(1).check("rounds", rounds)
     X, y, h = _samples(X, y, alpha)
@@ -56,33 +50,26 @@ def consistent_regression(X, y, alpha: float, *, rounds: int = 500) -> np.ndarra
 
 
 def adaptive_thresholding(X, y, *, rounds: int = 100, seed: int = 0) -> np.ndarray:
-    """Fit by hard thresholding where the threshold follows the residuals, and is drawn at random.
+    """Fit by hard thresholding with a random threshold that follows the residuals; return theta, shape (d,).
+
+    Source: after the idea of Suggala, Bhatia, Ravikumar and Jain, COLT 2019, with a simpler schedule. Each round drops
+    the samples beyond 2 to 3 robust scales, the median absolute residual over 0.6745. Their schedule narrows an
+    interval by the constants of a proof.
 
     Parameters
     ----------
     X, y
         As for `consistent_regression`.
     rounds : int, at least 1
-        The last half of them is averaged, since a random threshold never settles.
+        Number of rounds. Theta is the mean over their last half, since a random threshold never converges.
     seed : int
-        Of the thresholds.
-
-    Returns
-    -------
-    array, shape (d,)
-        theta.
+        Seeds the thresholds.
 
     Raises
     ------
     ValueError
-        If a count is below 1, or X or y is what `consistent_regression` refuses. A round whose kept samples have
-        dependent columns may end in ``numpy.linalg.LinAlgError``, which is one too.
-
-    Notes
-    -----
-    Source: after the idea of Suggala, Bhatia, Ravikumar and Jain, COLT 2019. The schedule is ours and simple: each
-    round drops what lies beyond 2 to 3 robust scales, the median absolute residual over 0.6745; theirs narrows an
-    interval by a proof's constants.
+        If ``rounds`` is below 1, or `consistent_regression` refuses X or y. If a round's kept samples have dependent
+        columns, the error may be ``numpy.linalg.LinAlgError``, a subclass.
     """
     whole(1).check("rounds", rounds)
     X, y, _ = _samples(X, y)
@@ -98,35 +85,30 @@ def adaptive_thresholding(X, y, *, rounds: int = 100, seed: int = 0) -> np.ndarr
 
 
 def alternating_minimization(X, y, k: int, *, starts: int = 1, rounds: int = 100, seed: int = 0) -> np.ndarray:
-    """Fit a mixture of regressions: give each sample to the component that fits it best, fit each, repeat.
+    """Fit a mixture of regressions: assign each sample to the component that fits it best, fit each component, repeat.
+
+    Source: Yi, Caramanis and Sanghavi, ICML 2014, for two components; k as in k-means. The components are returned,
+    shape (k, d). A component with fewer samples than features keeps its previous value.
 
     Parameters
     ----------
     X, y
         As for `consistent_regression`.
     k : int, at least 1
-        Components.
+        Number of components.
     starts : int, at least 1
-        Random starts, k fits to as many samples as there are features; the end of smallest loss is returned.
+        Number of random starts, each of k fits to as many samples as there are features. The result of smallest loss is
+        returned.
     rounds : int, at least 1
-        At most, from each start.
+        Maximum number of rounds from each start.
     seed : int
-        Of the starts.
-
-    Returns
-    -------
-    array, shape (k, d)
-        The components. One that is left with fewer samples than features stays where it was.
+        Seeds the starts.
 
     Raises
     ------
     ValueError
-        If a count is below 1, or X or y is what `consistent_regression` refuses. A component whose samples have
-        dependent columns may end in ``numpy.linalg.LinAlgError``, which is one too.
-
-    Notes
-    -----
-    Source: Yi, Caramanis and Sanghavi, ICML 2014, for two components; k as in k-means.
+        If a count is below 1, or `consistent_regression` refuses X or y. If a component's samples have dependent
+        columns, the error may be ``numpy.linalg.LinAlgError``, a subclass.
     """
     for name, count in (("k", k), ("starts", starts), ("rounds", rounds)):
         whole(1).check(name, count)
@@ -150,17 +132,14 @@ def alternating_minimization(X, y, k: int, *, starts: int = 1, rounds: int = 100
 def one_by_one(X, y, k: int, *, starts: int = 1, seed: int = 0) -> np.ndarray:
     """Fit a mixture of regressions by ITLM: find a component, set its samples aside, find the next.
 
+    Each fit keeps four fifths of an equal share of the remaining samples. Then the samples within 3 robust scales are
+    set aside, and the component is fitted to them once more. The result has shape (k, d), in the order found.
+
     Parameters
     ----------
     X, y, k, starts, seed
-        As for `alternating_minimization`; as many starts for each component. Columns may be dependent: then the
-        solutions of minimum norm are taken.
-
-    Returns
-    -------
-    array, shape (k, d)
-        The components, as they were found. For each, four fifths of an equal share of what is left are kept; aside are
-        set the samples within 3 robust scales, fitted once more for the component.
+        As for `alternating_minimization`, with ``starts`` starts for each component. Columns of X may be dependent;
+        solutions then have minimum norm.
 
     Raises
     ------
@@ -171,10 +150,10 @@ def one_by_one(X, y, k: int, *, starts: int = 1, seed: int = 0) -> np.ndarray:
     for name, count in (("k", k), ("starts", starts)):
         whole(1).check(name, count)
     X, y, _ = _samples(X, y, dependent=True)
-    rounding = 1e-9 * np.median(np.abs(y))  # what residuals may have without noise, where their median is 0
+    rounding = 1e-9 * np.median(np.abs(y))  # allowed rounding error of residuals, for data without noise
     random, left, found = np.random.default_rng(seed), np.ones(len(y), bool), []
     for j in range(k):
-        pool = left if left.sum() >= 2 * X.shape[1] else np.ones(len(y), bool)  # those before have taken nearly all
+        pool = left if left.sum() >= 2 * X.shape[1] else np.ones(len(y), bool)  # too few remain: use all samples
         rows, outputs = X[pool], y[pool]
         fits = [
             least_trimmed_squares(rows, outputs, 0.8 / (k - j), start=_elemental(rows, outputs, random))
@@ -189,7 +168,7 @@ def one_by_one(X, y, k: int, *, starts: int = 1, seed: int = 0) -> np.ndarray:
 
 
 def _samples(X, y, alpha: float = 1.0, *, dependent: bool = False):
-    """The samples as numbers, checked, X (n, d) and y (n,), and how many of them alpha keeps."""
+    """Return the checked samples as numbers, X (n, d) and y (n,), and the number that alpha keeps."""
     rows, _ = checked(X, y, alpha, None, False)
     X = rows.at(slice(None))
     n, d = X.shape
@@ -205,6 +184,6 @@ def _samples(X, y, alpha: float = 1.0, *, dependent: bool = False):
 
 
 def _elemental(X, y, random) -> np.ndarray:
-    """A fit to as many random samples as there are features."""
+    """Return the fit to as many random samples as there are features."""
     few = random.choice(len(y), X.shape[1], replace=False)
     return np.linalg.lstsq(X[few], y[few], rcond=None)[0]

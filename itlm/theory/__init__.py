@@ -1,7 +1,7 @@
 """The theory as functions.
 
 `bounds` measures one step on given data and bounds it (Lemmas 5 and 6). `population` has the same step for infinitely
-many samples, in closed form, and what the bounds certify.
+many samples, in closed form, and the shares of bad samples that the bounds certify.
 """
 
 from .bounds import (

@@ -1,13 +1,13 @@
-"""Bounds on one step, and every term of them measured on given data: Definition 4, Lemmas 5 and 6.
+"""Bounds on one step, with every term measured on given data: Definition 4, Lemmas 5 and 6.
 
     step = take_step(X, y, theta, truth, is_bad, alpha)     every term of Lemma 5, measured on one data set
-    step.error, lemma_5(step)                               the next error, and what the lemma allows
+    step.error, lemma_5(step)                               the next error, and its bound by the lemma
 
-The lemmas' constants are extremes over all subsets of the samples, which cannot be computed. `smallest_eigenvalue` and
-`largest_eigenvalue` bracket them. To test a lemma, the eigenvalues of the samples kept serve as well: they are at
-least psi^- and at most psi^+, so the bound they give is the tighter one.
+The lemmas' constants are extremes over all subsets of the samples, which cannot be computed; `smallest_eigenvalue` and
+`largest_eigenvalue` bracket them. A lemma can also be tested with the eigenvalues of the kept samples. These are at
+least psi^- and at most psi^+, so they give the tighter bound.
 
-Source: Shen & Sanghavi, ICML 2019, Section 5, read as it is printed.
+Source: Shen & Sanghavi, ICML 2019, Section 5, as the paper states it; Section 3 for `exact_trimmed_squares`.
 """
 
 import math
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..linear import LINKS, gradient_step
-from ..parameters import whole
+from ..parameters import real, whole
 from ..trimming import n_kept, trim
 
 __all__ = [
@@ -26,26 +26,17 @@ __all__ = [
 ]  # fmt: skip
 
 
-# The trimmed-loss estimator itself: Section 3
-
-
 def exact_trimmed_squares(X, y, alpha: float) -> tuple[np.ndarray, float]:
     """Compute the trimmed-loss estimator for squared loss by fitting every subset of floor(alpha n) samples.
 
+    Return theta, shape (d,), and the sum of the kept samples' squared residuals.
+
     Parameters
     ----------
-    X : array, shape (n, d)
-        Features; every subset must determine a fit.
-    y : array, shape (n,)
-        Outputs.
+    X, y : arrays, shapes (n, d) and (n,)
+        Features, of which every subset must determine a fit, and outputs.
     alpha : float in (0, 1]
         Fraction kept.
-
-    Returns
-    -------
-    theta : array, shape (d,)
-    objective : float
-        The sum of the kept samples' squared residuals.
 
     Raises
     ------
@@ -68,11 +59,8 @@ def exact_trimmed_squares(X, y, alpha: float) -> tuple[np.ndarray, float]:
     return thetas[best], float(objectives[best])
 
 
-# Eigenvalues over all subsets: Definition 4
-
-
 class Bracket(NamedTuple):
-    """An interval that certainly holds a number nobody can compute."""
+    """An interval that certainly contains a number too costly to compute."""
 
     low: float
     high: float
@@ -81,28 +69,24 @@ class Bracket(NamedTuple):
 def smallest_eigenvalue(X, k: int, *, starts: int = 20, seed: int = 0) -> Bracket:
     """Bracket psi^-(k), the smallest eigenvalue of ``Phi' W Phi`` over all choices W of k samples (Definition 4).
 
+    ``high``, from a search, is attained by some subset: psi^- is at most ``high``, so ``high`` certifies nothing.
+    ``low`` is certain: the smallest eigenvalue of all samples less the most that n - k samples can remove, or 0.
+
     Parameters
     ----------
     X : array, shape (n, d)
         Features (Phi).
     k : int in [1, n]
-        How many samples are chosen.
+        Number of chosen samples.
     starts : int
-        Directions that the search begins from.
+        Number of random directions that the search begins from.
     seed : int
-        Of these.
-
-    Returns
-    -------
-    Bracket
-        ``high``, from a search, is attained by some subset: psi^- is at most this, which makes it useless for a
-        certificate. ``low`` is certain: the smallest eigenvalue of all samples, less what the other n - k can take
-        away at most; 0 where that says nothing.
+        Seeds the directions.
 
     Raises
     ------
     ValueError
-        If k is out of range.
+        If X is not finite or has the wrong shape, or k is out of range.
     """
     X = _features(X, k)
     n = len(X)
@@ -114,14 +98,10 @@ def smallest_eigenvalue(X, k: int, *, starts: int = 20, seed: int = 0) -> Bracke
 def largest_eigenvalue(X, k: int, *, starts: int = 20, seed: int = 0) -> Bracket:
     """Bracket psi^+(k), the largest eigenvalue of ``Phi' W Phi`` over all choices W of k samples (Definition 4).
 
-    The parameters and errors are those of `smallest_eigenvalue`.
-
-    Returns
-    -------
-    Bracket
-        ``low``, from a search, is attained by some subset: psi^+ is at least this. ``high`` is certain: the smallest
-        of three bounds, the largest eigenvalue of all samples, the k largest squared lengths, and k samples' inner
-        products with any one of them (Gershgorin's circles; up to 5,000 samples).
+    ``low``, from a search, is attained by some subset: psi^+ is at least ``low``. ``high`` is certain. It is the
+    smallest of three bounds: the largest eigenvalue of all samples, the sum of the k largest squared lengths, and the
+    largest sum of k absolute inner products with one sample (Gershgorin's circles; up to 5,000 samples). Parameters and
+    errors are those of `smallest_eigenvalue`.
     """
     X = _features(X, k)
     lengths = np.sort((X**2).sum(1))[::-1]
@@ -159,16 +139,13 @@ def _search(X, k, starts, seed, *, largest: bool) -> float:
     return float(max(found) if largest else max(0.0, min(found)))
 
 
-# One step on given data: Lemmas 5 and 6
-
-
 class Step(NamedTuple):
-    """One update, and every term that the lemmas bound it by.
+    """One update, and every term of the lemmas' bounds on it.
 
     Attributes
     ----------
     kept : array of bool, shape (n,)
-        The kept samples (S_t), h of them.
+        The h kept samples (S_t).
     theta : array, shape (d,)
         theta_{t+1}.
     distance, error : float
@@ -178,15 +155,15 @@ class Step(NamedTuple):
     gamma : float
         Largest eigenvalue of ``B``, the Gram matrix of the kept bad samples: at most gamma_t.
     phi : float
-        phi_t, for a gradient step phi~_t: the pull of the kept bad samples.
+        phi_t (phi~_t for a gradient step): the pull of the kept bad samples.
     noise : float
-        Norm of the sum of noise over the kept clean samples: what ``xi`` stands for in the print.
+        Norm of the sum of noise over the kept clean samples; the paper has ``xi`` in its place.
     xi : float
         xi_t: root of the sum of all squared lengths times log n.
     gap : float
-        Distance of theta_{t+1} from what the exact identity makes it: rounding, if the identity is true.
+        Distance of theta_{t+1} from the exact identity's value; only rounding, if the identity is true.
     n_bad : int
-        How many bad samples are kept: the size of S_t less S*.
+        Number of bad samples kept: the size of S_t less S*.
     """
 
     kept: np.ndarray
@@ -203,19 +180,17 @@ class Step(NamedTuple):
 
 
 def selection(X, y, theta, alpha: float, link: str = "identity") -> np.ndarray:
-    """Choose the samples that ITLM keeps at theta: those of smallest squared loss, a mask (n,)."""
+    """Return the mask, (n,), of the samples that ITLM keeps at theta: those of smallest squared loss."""
     return trim((LINKS[link].value(X @ theta) - y) ** 2, alpha)
 
 
 def take_step(X, y, theta, truth, is_bad, alpha: float, *, link: str = "identity", step: float | None = None) -> Step:
-    """Take one round of Algorithm 1 for squared loss, and measure every term of Lemma 5 or 6 on the way.
+    """Take one round of Algorithm 1 for squared loss; return a `Step` with every term of Lemma 5 or 6.
 
     Parameters
     ----------
-    X : array, shape (n, d)
-        Features (phi).
-    y : array, shape (n,)
-        Outputs.
+    X, y : arrays, shapes (n, d) and (n,)
+        Features (phi) and outputs.
     theta, truth : array, shape (d,)
         theta_t and theta*.
     is_bad : array of bool, shape (n,)
@@ -227,23 +202,19 @@ def take_step(X, y, theta, truth, is_bad, alpha: float, *, link: str = "identity
     step : float, above 0, optional
         Take one gradient step of this size (eta, Lemma 6) in place of the full update (Lemma 5).
 
-    Returns
-    -------
-    Step
-
     Raises
     ------
     ValueError
-        If fewer samples are kept than there are features, so that the full update is not determined; if a full
-        update is asked for a link that is not linear, of which Lemma 5 says nothing; if ``step`` is not above 0.
+        If ``step`` is not above 0. For a full update: if fewer samples are kept than there are features, or the link is
+        not linear, which Lemma 5 excludes.
 
     Notes
     -----
-    With Delta = theta - theta*, u = x' theta, and sums over the kept samples, the identities are, for the full update,
+    Let Delta = theta - theta* and u = x' theta, and sum over the kept samples. The identity for the full update is
 
         Delta_{t+1} = A^{-1} [ B Delta_t - sum_bad (u_t - y) x + sum_clean e x ]
 
-    and for the gradient step, the ratio (omega(u_t) - omega(u*)) / (u_t - u*) written w,
+    and for the gradient step, with w the ratio (omega(u_t) - omega(u*)) / (u_t - u*),
 
         Delta_{t+1} = (I - eta/h sum w omega'(u_t) x x') Delta_t + eta/h sum (y - omega(u*)) omega'(u_t) x.
     """
@@ -253,8 +224,7 @@ def take_step(X, y, theta, truth, is_bad, alpha: float, *, link: str = "identity
     omega = LINKS[link]
     if step is None and link != "identity":
         raise ValueError(f"link={link!r}: Lemma 5 is about full updates of a linear model; give a step (Lemma 6)")
-    if step is not None and not step > 0:
-        raise ValueError(f"step must be above 0, got {step}")
+    real(0, above_low=True, optional=True).check("step", step)
     u, at_truth = X @ theta, X @ truth  # (n,)
     kept = selection(X, y, theta, alpha, link)
     rows, bad, h = X[kept], is_bad[kept], int(kept.sum())
@@ -293,25 +263,21 @@ def take_step(X, y, theta, truth, is_bad, alpha: float, *, link: str = "identity
 
 
 def lemma_5(step: Step, *, sigma: float | None = None, c: float = 1.0, root_2: bool = True) -> float:
-    """Bound the next error of a full update by Lemma 5.
+    """Bound the next error of a full update by Lemma 5: ``(root2 gamma_t distance + root2 phi_t + noise) / psi^-``.
+
+    The eigenvalues are the kept samples' own, which make the bound tighter. The bound is infinite if the smallest is 0.
 
     Parameters
     ----------
     step : Step
         From `take_step`.
     sigma : float, optional
-        Standard deviation of the noise: then the noise term is the printed one, ``c xi_t sigma``. None: the actual
-        sum over the kept clean samples, with which the bound follows from the identity.
+        Standard deviation of the noise, for the paper's noise term ``c xi_t sigma``. With None the noise term is the
+        actual sum over the kept clean samples, and the bound follows from the identity.
     c : float
-        The print's constant, which has no number.
+        The paper's constant, whose value the paper does not give.
     root_2 : bool
-        Keep the print's factors of the root of 2; without them the bound follows too.
-
-    Returns
-    -------
-    float
-        ``(root2 gamma_t distance + root2 phi_t + noise) / psi^-``, with the kept samples' own eigenvalues, which make
-        it the tighter; infinite where the smallest is 0.
+        Keep the paper's factors root 2. The bound follows without them too.
     """
     factor = math.sqrt(2) if root_2 else 1.0
     noise = step.noise if sigma is None else c * step.xi * sigma
@@ -323,29 +289,24 @@ def lemma_5(step: Step, *, sigma: float | None = None, c: float = 1.0, root_2: b
 def lemma_6(step: Step, size: float, *, link: str = "identity") -> float:
     """Bound the next error of a gradient step by Lemma 6, with the actual sum of noise.
 
+    The bound is ``(1 - eta a^2 psi^- / h) distance + eta (phi~_t + noise) / h``, with psi^- of the kept samples.
+
     Parameters
     ----------
     step : Step
         From ``take_step(..., step=size)``.
     size : float
-        eta; the bound holds up to `itlm.linear.largest_step` of the kept samples. The print states no condition.
+        eta. The bound holds up to `itlm.linear.largest_step` of the kept samples; the paper states no condition.
     link : {"identity", "leaky", "wavy"}
         omega, its derivative in [a, b].
-
-    Returns
-    -------
-    float
-        ``(1 - eta a^2 psi^- / h) distance + eta (phi~_t + noise) / h``, psi^- that of the kept samples.
 
     Raises
     ------
     ValueError
-        If a is not above 0, or b is infinite: the lemma asks for both.
+        If a is not above 0, or b is infinite: the lemma assumes 0 < a and b finite.
     """
     omega, h = LINKS[link], int(step.kept.sum())
     if not (omega.low > 0 and math.isfinite(omega.high)):
-        raise ValueError(
-            f"link={link!r} has omega' in [{omega.low}, {omega.high}]; Lemma 6 asks for 0 < a and b finite"
-        )
+        raise ValueError(f"link={link!r} has omega' in [{omega.low}, {omega.high}]; Lemma 6 needs 0 < a and b finite")
     shrink = 1 - size * omega.low**2 * step.smallest / h
     return shrink * step.distance + size * (step.phi + step.noise) / h
