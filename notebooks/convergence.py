@@ -23,7 +23,7 @@
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.
-# %pip install -q "itlm[linear,book] @ git+https://github.com/itlm-companion/itlm"
+# %pip install -q "itlm[notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
 n: int = 10000  # samples of a data set, in [500, 1000000]

@@ -24,7 +24,7 @@
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.
-# %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
+# %pip install -q "itlm[torch,notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
 noise: str = "systematic"  # kind of label errors: "systematic" or "random"

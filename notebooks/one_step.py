@@ -24,7 +24,7 @@
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.
-# %pip install -q "itlm[linear,book] @ git+https://github.com/itlm-companion/itlm"
+# %pip install -q "itlm[notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
 instances: int = 1000  # random instances on which the lemmas are checked, in [10, 100000]

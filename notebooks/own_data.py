@@ -26,7 +26,7 @@
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.
-# %pip install -q "itlm[linear,torch,book] @ git+https://github.com/itlm-companion/itlm"
+# %pip install -q "itlm[torch,notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
 errors: float = 0.3  # fraction of the labels that this page corrupts, in [0, 0.6]

@@ -23,7 +23,7 @@
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.
-# %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
+# %pip install -q "itlm[torch,notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
 weak: float = 0.005  # fraction of images with a pixel mark, in [0.001, 0.5]

@@ -24,7 +24,7 @@
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.
-# %pip install -q "itlm[linear,book] @ git+https://github.com/itlm-companion/itlm" robpy ltsfit statsmodels
+# %pip install -q "itlm[notebooks] @ git+https://github.com/itlm-companion/itlm" robpy ltsfit statsmodels
 
 # %% tags=["parameters"]
 n: int = 1000  # samples, in [3, 100000000]

@@ -23,7 +23,7 @@
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.
-# %pip install -q "itlm[torch,book] @ git+https://github.com/itlm-companion/itlm"
+# %pip install -q "itlm[torch,notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
 show: str = "all"  # claims to list, by verdict: "all", "reproduced", "direction", "undecided", "not reproduced" or "not run"

@@ -32,7 +32,7 @@
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.
-# %pip install -q "itlm[linear,book] @ git+https://github.com/itlm-companion/itlm"
+# %pip install -q "itlm[notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
 runs: int = 20  # data sets of the page's own run, for each point, in [2, 1000]

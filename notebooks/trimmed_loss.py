@@ -23,7 +23,7 @@
 
 # %% tags=["skip-execution", "hide-cell"]
 # Colab only: installs the library this page imports.
-# %pip install -q "itlm[linear,book] @ git+https://github.com/itlm-companion/itlm"
+# %pip install -q "itlm[notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
 alpha: float = 0.75  # fraction kept (alpha in the paper), in [0.5, 0.999]
