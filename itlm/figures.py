@@ -36,14 +36,27 @@ def style() -> None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats("svg", metadata={"Date": None})
-    mpl.rcParams.update({
-        "figure.figsize": (6.0, 3.8), "savefig.dpi": 130, "svg.hashsalt": "itlm",
-        "svg.fonttype": "none",  # text, not paths: searchable, a fifth of the bytes
-        "figure.facecolor": "white", "savefig.facecolor": "white", "font.size": 12, "axes.titlesize": 12,
-        "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-        "grid.color": "#E6E6E6", "axes.axisbelow": True, "legend.frameon": False,
-        "figure.constrained_layout.use": True, "axes.prop_cycle": mpl.cycler(color=[ITLM, CLEAN, BAD, *OTHER]),
-    })  # fmt: skip
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (6.0, 3.8),
+            "savefig.dpi": 130,
+            "svg.hashsalt": "itlm",
+            "svg.fonttype": "none",  # text, not paths: searchable, a fifth of the bytes
+            "figure.facecolor": "white",
+            "savefig.facecolor": "white",
+            "font.size": 12,
+            "axes.titlesize": 12,
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#E6E6E6",
+            "axes.axisbelow": True,
+            "legend.frameon": False,
+            "figure.constrained_layout.use": True,
+            "axes.prop_cycle": mpl.cycler(color=[ITLM, CLEAN, BAD, *OTHER]),
+        }
+    )
 
 
 def label_ends(ax, *, gap: float = 0.06) -> None:
@@ -76,9 +89,14 @@ def label_ends(ax, *, gap: float = 0.06) -> None:
         top = places[i] - gap
     for (_, y, x, line), place in zip(ends, places, strict=True):
         ax.annotate(
-            line.get_label(), xy=(x, y), xytext=(1.02, place), textcoords="axes fraction", color=line.get_color(),
-            va="center", annotation_clip=False,
-        )  # fmt: skip
+            line.get_label(),
+            xy=(x, y),
+            xytext=(1.02, place),
+            textcoords="axes fraction",
+            color=line.get_color(),
+            va="center",
+            annotation_clip=False,
+        )
 
 
 def band(ax, table, **line) -> None:

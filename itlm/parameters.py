@@ -54,13 +54,12 @@ class Range:
     def interval(self) -> str:
         """Return the bounds of a number as text, such as ``"in (0, 1]"``; empty without bounds."""
         if self.low is not None and self.high is not None:
-            return f"in {'(' if self.above_low else '['}{self.low}, {self.high}]"
-        return "" if self.low is None else f"{'above' if self.above_low else 'of at least'} {self.low}"
+            return f"in {'(' if self.above_low else '['}{_plain(self.low)}, {_plain(self.high)}]"
+        return "" if self.low is None else f"{'above' if self.above_low else 'of at least'} {_plain(self.low)}"
 
     def comment(self) -> str:
         """Return the comment beside the parameter in a notebook: meaning, range, and what None means."""
-        quoted = [f'"{name}"' for name in self.choices]
-        choices = f"{', '.join(quoted[:-1])} or {quoted[-1]}" if quoted[1:] else "".join(quoted)
+        choices = " or ".join(filter(None, [", ".join(self.choices[:-1]), *self.choices[-1:]]))
         bounds = self.interval().removeprefix("of ")
         said = ", ".join(filter(None, [self.meaning, bounds])) + (f": {choices}" if choices else "")
         return said + (f"; None: {self.none}" if self.optional else "")
@@ -96,6 +95,10 @@ class Range:
         if not fits:
             raise ValueError(f"{name} must be {self}, got {value!r}")
         return self.kind(value)
+
+
+def _plain(bound: float) -> str:
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)
 
 
 def whole(low: int = 0, high: int | None = None, **more) -> Range:

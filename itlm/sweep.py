@@ -131,9 +131,7 @@ def configurations(grid: dict) -> Iterator:
                 config = experiment.Config(**chosen).resolved()
             except (TypeError, ValueError) as error:
                 words = [name for name, value in chosen.items() if _is_number(value)]
-                said = (
-                    f" (YAML takes {words[0]}={chosen[words[0]]} for a word: write 0.001, or 1.0e-3)" if words else ""
-                )
+                said = f" (YAML reads {words[0]}={chosen[words[0]]} as text: write 0.001 or 1.0e-3)" if words else ""
                 raise GridError(f"{place}: {error}{said}") from error
             if config in seen:
                 raise GridError(f"{place}: {chosen} is already in {seen[config]}")
@@ -252,8 +250,8 @@ def main(arguments=None) -> int:
         said = f"{asked.grid}: {error}"
     except _machines_faults() as error:
         said = (
-            f"{str(error) or type(error).__name__}. Nothing recorded is lost: mend that, for a full disk or memory by "
-            "making room, and start again"
+            f"{str(error) or type(error).__name__}. Nothing recorded is lost: remove the cause (for a full disk or "
+            "memory, by making room) and start again"
         )
     print(f"STOPPED {said}", file=sys.stderr, flush=True)
     return 2

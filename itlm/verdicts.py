@@ -154,16 +154,24 @@ def scorecard(claims, recorded: dict):
             raise ValueError(f"claim {claim['claim']!r} ({claim['item']}): {error}") from error
         form = ".1f" if "%" in str(claim["unit"]) else ".3g"
         paper = [claim["paper_before"], claim["paper_after"]]
-        rows.append({
-            "item": claim["item"], "claim": claim["claim"],
-            "paper": f"{paper[0]:g} → {paper[1]:g} {claim['unit']}" if pd.notna(paper[0]) else "",
-            "ours": _written(found, before, after, form),
-            "n": "" if not found else f"{found.n} of {claim['seeds']}" if found.n < claim["seeds"] else str(found.n),
-            "scale": scale, "verdict": verdict(
-                found, *paper, paper_size=scale in ("paper", claim["paper_scale"]), sense=claim["sense"]
-            ),
-            "page": claim["page"],
-        })  # fmt: skip
+        rows.append(
+            {
+                "item": claim["item"],
+                "claim": claim["claim"],
+                "paper": f"{paper[0]:g} → {paper[1]:g} {claim['unit']}" if pd.notna(paper[0]) else "",
+                "ours": _written(found, before, after, form),
+                "n": ""
+                if not found
+                else f"{found.n} of {claim['seeds']}"
+                if found.n < claim["seeds"]
+                else str(found.n),
+                "scale": scale,
+                "verdict": verdict(
+                    found, *paper, paper_size=scale in ("paper", claim["paper_scale"]), sense=claim["sense"]
+                ),
+                "page": claim["page"],
+            }
+        )
     return pd.DataFrame(rows)
 
 

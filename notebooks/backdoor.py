@@ -27,20 +27,20 @@
 # %pip install -q "itlm[torch,notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-scale: str = "demo"  # data, network and budget: "demo", "cpu" or "paper"
-dataset: str = None  # image set: "cifar10", "mnist" or "mnist5k"; None: set by the scale
+scale: str = "demo"  # data, network and budget: demo, cpu or paper
+dataset: str = None  # image set: cifar10, mnist or mnist5k; None: set by the scale
 class_a: int = 9  # true class of marked images, in [0, 9]; None: all except the target
 class_b: int = 4  # class that marked images are labelled as, the target, in [0, 9]
-mark: str = "pixel"  # mark of 1, 3, 5 or 9 pixels: "pixel", "L", "X" or "patch"
+mark: str = "pixel"  # mark of 1, 3, 5 or 9 pixels: pixel, L, X or patch
 share: float = 0.014  # marked fraction of all training images, in [0, 0.5]
 alpha: float = 0.955  # fraction kept (alpha in Algorithm 1), in (0, 1]
-method: str = "itlm"  # selection rule: "itlm", "naive", "oracle", "spectral", "clustering" or "low_loss"
+method: str = "itlm"  # selection rule: itlm, naive, oracle, spectral, clustering or low_loss
 stop_early: bool = True  # whether the early rounds are stopped early
 balanced: bool = False  # whether to trim within each given class
-network: str = None  # network: "small" or "wide"; None: set by the scale
+network: str = None  # network: small or wide; None: set by the scale
 width: int = None  # channels of the small network, or 10 for WideResNet-16-10, in [1, 1000]; None: set by the scale
 stem: int = None  # stride of the small network's first convolution, pixels, in [1, 2]; None: set by the scale
-normalisation: str = None  # normalisation of the small network: "batch" or "none"; None: set by the scale
+normalisation: str = None  # normalisation of the small network: batch or none; None: set by the scale
 whiten: bool = None  # whether the small network starts with whitening filters; None: set by the scale
 seed: int = 0  # seed of the subset, the mark, the weights and the batches, at least 0
 n: int = None  # training images, in [100, 60000]; None: set by the scale
@@ -52,8 +52,8 @@ batch: int = None  # samples a gradient step, in [1, 10000]; None: set by the sc
 lr: float = None  # peak learning rate of SGD, in (0, 10]; None: set by the scale
 momentum: float = None  # momentum of SGD, in [0, 0.999]; None: set by the scale
 weight_decay: float = None  # weight decay of SGD, per step, in [0, 1]; None: set by the scale
-shape: str = None  # learning rate over a fit: "constant", "drop" or "one_cycle"; None: set by the scale
-augment: str = None  # augmentation of the training images; shift mirrors too: "none", "mirror" or "shift"; None: set by the scale
+shape: str = None  # learning rate over a fit: constant, drop or one_cycle; None: set by the scale
+augment: str = None  # augmentation in training; shift mirrors too: none, mirror or shift; None: set by the scale
 half: bool = None  # whether to train in half precision on a CPU too; None: set by the scale
 
 # %% tags=["hide-input"]

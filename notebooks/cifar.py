@@ -27,21 +27,21 @@
 # %pip install -q "itlm[torch,notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-scale: str = "demo"  # data, network and budget: "demo", "cpu" or "paper"
-dataset: str = None  # image set: "cifar10" or "mnist5k"; None: set by the scale
-noise: str = "systematic"  # kind of label noise: "systematic" or "random"
+scale: str = "demo"  # data, network and budget: demo, cpu or paper
+dataset: str = None  # image set: cifar10 or mnist5k; None: set by the scale
+noise: str = "systematic"  # kind of label noise: systematic or random
 clean: float = 0.6  # fraction of clean samples (alpha* in the paper), in [0, 1]
 alpha: float = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
-method: str = "itlm"  # selection rule: "itlm", "baseline", "oracle", "centroid", "gce", "self_paced", "co_teaching" or "confident"
-network: str = None  # network: "small" or "wide"; None: set by the scale
+method: str = "itlm"  # selection rule: itlm, baseline, oracle, centroid, gce, self_paced, co_teaching or confident
+network: str = None  # network: small or wide; None: set by the scale
 width: int = None  # channels of the small network, or 10 for WideResNet-16-10, in [1, 1000]; None: set by the scale
 stem: int = None  # stride of the small network's first convolution, pixels, in [1, 2]; None: set by the scale
-normalisation: str = None  # normalisation of the small network: "batch" or "none"; None: set by the scale
+normalisation: str = None  # normalisation of the small network: batch or none; None: set by the scale
 whiten: bool = None  # whether the small network starts with whitening filters; None: set by the scale
 bounded: bool = False  # whether the logits pass through tanh, as in the authors' digits network
 balanced: bool = False  # whether to trim within each given class, so that no class can vanish
 warm: bool = False  # whether each fit starts from the weights of the previous fit
-equal: str = "steps"  # budget that full fits share with the baseline: "steps" or "epochs"
+equal: str = "steps"  # budget that full fits share with the baseline: steps or epochs
 augment_scoring: bool = False  # whether to augment the samples when scoring, as the authors do
 compiled: bool = False  # whether to train through torch.compile
 validate: bool = False  # whether to test on 5,000 held-out training images
@@ -55,8 +55,8 @@ batch: int = None  # samples a gradient step, in [1, 10000]; None: set by the sc
 lr: float = None  # peak learning rate of SGD, in (0, 10]; None: set by the scale
 momentum: float = None  # momentum of SGD, in [0, 0.999]; None: set by the scale
 weight_decay: float = None  # weight decay of SGD, per step, in [0, 1]; None: set by the scale
-shape: str = None  # learning rate over a fit: "constant", "drop" or "one_cycle"; None: set by the scale
-augment: str = None  # augmentation of the training images; shift mirrors too: "none", "mirror" or "shift"; None: set by the scale
+shape: str = None  # learning rate over a fit: constant, drop or one_cycle; None: set by the scale
+augment: str = None  # augmentation in training; shift mirrors too: none, mirror or shift; None: set by the scale
 half: bool = None  # whether to train in half precision on a CPU too; None: set by the scale
 
 # %% tags=["hide-input"]

@@ -28,15 +28,15 @@
 # %pip install -q "itlm[torch,notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-scale: str = "demo"  # data and budget: "demo", "cpu" or "paper"
-pair: str = None  # clean and outlier image set: "mnist5k-textures", "mnist-fashion_mnist" or "celeba-cifar10"; None: set by the scale
+scale: str = "demo"  # data and budget: demo, cpu or paper
+pair: str = None  # clean and bad set: mnist5k-textures, mnist-fashion_mnist or celeba-cifar10; None: set by the scale
 clean: float = 0.7  # fraction of clean images (alpha* in the paper), in (0, 1]
 alpha: float = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
-method: str = "itlm"  # selection rule: "itlm", "oracle", "mean", "pca" or "autoencoder"
-loss: str = "dcgan"  # loss of the GAN: "dcgan", "hinge", "least_squares" or "wgan_gp"
-normalisation: str = None  # normalisation of the discriminator: "none" or "batch"; None: set by the pair
-statistics: str = "real"  # statistics that batch norm scores with: "real", "running" or "batch"
-score_at: float = None  # fraction of a fit after which the discriminator is copied to score, in (0, 1]; None: set by the pair
+method: str = "itlm"  # selection rule: itlm, oracle, mean, pca or autoencoder
+loss: str = "dcgan"  # loss of the GAN: dcgan, hinge, least_squares or wgan_gp
+normalisation: str = None  # normalisation of the discriminator: none or batch; None: set by the pair
+statistics: str = "real"  # statistics that batch norm scores with: real, running or batch
+score_at: float = None  # fraction of a fit after which the discriminator scores, in (0, 1]; None: set by the pair
 reinitialise: bool = True  # whether each round starts from new weights
 trace: bool = False  # whether to record the first fit epoch by epoch in place of rounds
 seed: int = 0  # seed of the images, the weights, the batches and the latent vectors, at least 0

@@ -27,19 +27,19 @@
 # %pip install -q "itlm[torch,notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-scale: str = "demo"  # data and budget: "demo", "cpu" or "paper"
-dataset: str = None  # image set: "mnist5k", "mnist" or "fashion_mnist"; None: set by the scale
-noise: str = "systematic"  # kind of label noise: "systematic", "random" or "confusable"
+scale: str = "demo"  # data and budget: demo, cpu or paper
+dataset: str = None  # image set: mnist5k, mnist or fashion_mnist; None: set by the scale
+noise: str = "systematic"  # kind of label noise: systematic, random or confusable
 clean: float = 0.6  # fraction of clean samples (alpha* in the paper), in [0, 1]
 alpha: float = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
-method: str = "itlm"  # selection rule: "itlm", "oracle", "centroid", "gce", "self_paced", "co_teaching" or "confident"
+method: str = "itlm"  # selection rule: itlm, oracle, centroid, gce, self_paced, co_teaching or confident
 bounded: bool = True  # whether the logits pass through tanh, as in the authors' code
-activation: str = "tanh"  # non-linearity of the network: "tanh" or "relu"
+activation: str = "tanh"  # non-linearity of the network: tanh or relu
 momentum: float = 0.0  # momentum of SGD, in [0, 0.999]
 balanced: bool = False  # whether to trim within each given class, so that no class can vanish
-choose: str = "last"  # epoch that gives a fit's network: "last", "noisy_test" or "noisy_validation"
+choose: str = "last"  # epoch that gives a fit's network: last, noisy_test or noisy_validation
 warm: bool = False  # whether each fit starts from the weights of the previous fit
-equal: str = "steps"  # budget that all full fits share: "steps" or "epochs"
+equal: str = "steps"  # budget that all full fits share: steps or epochs
 early: int = 0  # fits stopped early, the first included, in [0, 50]
 early_epochs: float = 5.0  # epochs of an early fit, over its samples, in (0, 1000]
 imbalance: float = 1.0  # samples of a common class per sample of a rare class, in [1, 100]

@@ -27,7 +27,7 @@
 # %pip install -q "itlm[torch,notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-noise: str = "systematic"  # kind of label errors: "systematic" or "random"
+noise: str = "systematic"  # kind of label noise: systematic or random
 clean: float = 0.6  # fraction of right labels (alpha* in the paper), in [0.01, 0.99]
 epochs: float = 16.0  # epochs over all images, in [1, 1000]
 seed: int = 0  # seed of the subset, the errors, the weights and the batches, at least 0
@@ -45,7 +45,7 @@ from itlm.records import by_round, everything, results
 figures.style()
 chosen = parameters.check(
     globals(),
-    noise=parameters.one_of("systematic", "random", meaning="kind of label errors"),
+    noise=parameters.one_of("systematic", "random", meaning="kind of label noise"),
     clean=parameters.real(0.01, 0.99, meaning="fraction of right labels (alpha* in the paper)"),
     epochs=parameters.real(1, 1000, meaning="epochs over all images"),
     seed=parameters.whole(meaning="seed of the subset, the errors, the weights and the batches"),

@@ -34,7 +34,7 @@
 # %pip install -q "itlm[torch,notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-noise: str = "random"  # kind of label errors: "random", "systematic" or "confusable"
+noise: str = "random"  # kind of label noise: random, systematic or confusable
 clean: float = 0.5  # fraction of right labels (alpha* in the paper), in (0, 1]
 epochs: float = 10.0  # epochs over all images in each fit, in [1, 1000]
 seed: int = 0  # seed of the subset, the errors, the weights and the batches, at least 0
@@ -55,7 +55,7 @@ from itlm.records import results, series
 figures.style()
 chosen = parameters.check(
     globals(),
-    noise=parameters.one_of("random", "systematic", "confusable", meaning="kind of label errors"),
+    noise=parameters.one_of("random", "systematic", "confusable", meaning="kind of label noise"),
     clean=parameters.real(0, 1, above_low=True, meaning="fraction of right labels (alpha* in the paper)"),
     epochs=parameters.real(1, 1000, meaning="epochs over all images in each fit"),
     seed=parameters.whole(meaning="seed of the subset, the errors, the weights and the batches"),

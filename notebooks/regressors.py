@@ -29,10 +29,10 @@
 # %% tags=["parameters"]
 n: int = 1000  # samples, in [3, 100000000]
 d: int = 20  # features, in [1, 10000]
-outputs: str = "random"  # bad outputs: "random", "mixture", "sign_flip", "shifted", "all_scales", "leverage", "oblivious", "coin" or "heavy"
+outputs: str = "random"  # outputs: random, mixture, sign_flip, shifted, all_scales, leverage, oblivious, coin or heavy
 clean: float = 0.8  # fraction of clean samples (alpha* in the paper), in (0, 1]
 support: float = 0.75  # fraction kept by trimming methods (alpha), in (0, 1]
-sigma: float = 0.1  # standard deviation of the noise, in units of theta*'s length, in [0, 1000000.0]
+sigma: float = 0.1  # standard deviation of the noise, in units of theta*'s length, in [0, 1e+06]
 seed: int = 0  # seed of the data and of the method, at least 0
 slow: bool = False  # whether methods that take seconds are run live too
 

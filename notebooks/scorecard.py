@@ -26,7 +26,7 @@
 # %pip install -q "itlm[torch,notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-show: str = "all"  # claims to list, by verdict: "all", "reproduced", "direction", "undecided", "not reproduced" or "not run"
+show: str = "all"  # claims to list, by verdict: all, reproduced, direction, undecided, not reproduced or not run
 
 # %% tags=["hide-input"]
 import pandas as pd

@@ -35,12 +35,12 @@
 # %pip install -q "itlm[notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-runs: int = 20  # data sets of the page's own run, for each point, in [2, 1000]
-outputs: str = "random"  # bad outputs of the page's own run: "random", "mixture", "sign_flip", "shifted", "all_scales", "coin" or "oblivious"
-link: str = "identity"  # link function of the page's own run (omega): "identity", "leaky" or "wavy"
-small: float = 0.01  # small noise of the page's own run, in units of theta*'s length, in (0, 100]
-large: float = 1.0  # large noise of the page's own run, in units of theta*'s length, in (0, 100]
-d: int = 100  # features of the page's own run, in [2, 200]
+runs: int = 20  # live run's data sets for each point, in [2, 1000]
+outputs: str = "random"  # live run's bad outputs: random, mixture, sign_flip, shifted, all_scales, coin or oblivious
+link: str = "identity"  # live run's link function (omega): identity, leaky or wavy
+small: float = 0.01  # live run's small noise, in units of theta*'s length, in (0, 100]
+large: float = 1.0  # live run's large noise, in units of theta*'s length, in (0, 100]
+d: int = 100  # live run's features, in [2, 200]
 
 # %% tags=["hide-input"]
 import time
@@ -60,7 +60,7 @@ from itlm.verdicts import interval
 figures.style()
 chosen = parameters.check(
     globals(),
-    runs=parameters.whole(2, 1000, meaning="data sets of the page's own run, for each point"),
+    runs=parameters.whole(2, 1000, meaning="live run's data sets for each point"),
     outputs=parameters.one_of(
         "random",
         "mixture",
@@ -69,16 +69,12 @@ chosen = parameters.check(
         "all_scales",
         "coin",
         "oblivious",
-        meaning="bad outputs of the page's own run",
+        meaning="live run's bad outputs",
     ),
-    link=parameters.one_of("identity", "leaky", "wavy", meaning="link function of the page's own run (omega)"),
-    small=parameters.real(
-        0, 100, above_low=True, meaning="small noise of the page's own run, in units of theta*'s length"
-    ),
-    large=parameters.real(
-        0, 100, above_low=True, meaning="large noise of the page's own run, in units of theta*'s length"
-    ),
-    d=parameters.whole(2, 200, meaning="features of the page's own run"),
+    link=parameters.one_of("identity", "leaky", "wavy", meaning="live run's link function (omega)"),
+    small=parameters.real(0, 100, above_low=True, meaning="live run's small noise, in units of theta*'s length"),
+    large=parameters.real(0, 100, above_low=True, meaning="live run's large noise, in units of theta*'s length"),
+    d=parameters.whole(2, 200, meaning="live run's features"),
 )
 SIZES = [600, 900, 1300, 2000, 3000, 4500, 6700, 10_000]
 SHARES = [0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
@@ -321,7 +317,7 @@ plt.show()
 #
 # ## How fast
 #
-# ITLM-1 takes least squares fits on sets that hardly change. The solver in `itlm.least_squares` takes the same steps without
+# ITLM-1 takes least squares fits on sets that hardly change. `itlm.least_squares` takes the same steps without
 # fitting anew.
 
 # %% tags=["hide-input"]

@@ -35,7 +35,7 @@ def refused(capsys, path, *options):
         ("blocks:\n  - {clean: 60}\n", ":3: clean must be a number in [0, 1], got 60"),
         (
             "blocks:\n  - {lr: 1e-3}\n",
-            ":3: lr must be a number in (0, 10] or None, got '1e-3' (YAML takes lr=1e-3 for a word",
+            ":3: lr must be a number in (0, 10] or None, got '1e-3' (YAML reads lr=1e-3 as text",
         ),
         ("blocks:\n  - {seed: []}\n", ":3: seed has no values"),
         ("blocks:\n  - {seed: 0}\n  - {seed: 0}\n", ":4: {'seed': 0} is already in "),

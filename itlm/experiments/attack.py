@@ -76,13 +76,19 @@ def draw(
         return in_colour(to_tensor(pixels, like=planted.images)).to(device)
 
     return Task(
-        x=ready(planted.images), y=torch.as_tensor(planted.labels, device=device),
-        is_bad=planted.is_bad, rate=planted.rate,
-        test_x=ready(data.test_x), test_y=torch.as_tensor(data.test_y.astype(np.int64), device=device),
+        x=ready(planted.images),
+        y=torch.as_tensor(planted.labels, device=device),
+        is_bad=planted.is_bad,
+        rate=planted.rate,
+        test_x=ready(data.test_x),
+        test_y=torch.as_tensor(data.test_y.astype(np.int64), device=device),
         attack_x=ready(marks.watermark(data.test_x[attacked], mark)),
         other_x=ready(marks.watermark(data.test_x[others], mark)),
-        images=planted.images, before=before, mark=mark, target=target,
-    )  # fmt: skip
+        images=planted.images,
+        before=before,
+        mark=mark,
+        target=target,
+    )
 
 
 def watched(network: nn.Module, given: Task) -> dict[str, float]:

@@ -93,9 +93,13 @@ def make_network(c: Config, given: Task) -> nn.Module:
 def settings(c: Config, given: Task) -> engine.Settings:
     """Return the settings of the fits of a run, whose configuration is resolved."""
     return engine.Settings(
-        make_network=partial(make_network, c, given), schedule=partial(_schedule, c), seed=c.seed, note=c.method,
-        warm=c.warm, augment_scoring=c.augment if c.augment_scoring else "none",
-    )  # fmt: skip
+        make_network=partial(make_network, c, given),
+        schedule=partial(_schedule, c),
+        seed=c.seed,
+        note=c.method,
+        warm=c.warm,
+        augment_scoring=c.augment if c.augment_scoring else "none",
+    )
 
 
 def _schedule(c: Config, t: int, n_seen: int) -> training.Schedule:

@@ -66,7 +66,7 @@ class Config(Parameters):
         "demo", one_of(*SCALES), "data and budget",
         more="Demo: digits and textures that ship with the dependencies. Cpu: MNIST, reduced. Paper: for a GPU.",
     )  # fmt: skip
-    pair: str | None = parameter(None, one_of(*PAIRS), "clean and outlier image set")
+    pair: str | None = parameter(None, one_of(*PAIRS), "clean and bad set")
     clean: float = parameter(0.7, real(0, 1, above_low=True), "fraction of clean images (alpha* in the paper)")
     alpha: float | None = parameter(
         None, real(0, 1, above_low=True), "fraction kept (alpha in Algorithm 1)", none="five points below clean"
@@ -90,7 +90,7 @@ class Config(Parameters):
         "real and generated images. Batch: those of each scored batch.",
     )  # fmt: skip
     score_at: float | None = parameter(
-        None, real(0, 1, above_low=True), "fraction of a fit after which the discriminator is copied to score",
+        None, real(0, 1, above_low=True), "fraction of a fit after which the discriminator scores",
         none="set by the pair", more="The generator's fit continues. 1 scores at the end.",
     )  # fmt: skip
     reinitialise: bool = parameter(

@@ -79,12 +79,15 @@ def draw(
     also = _spoilt(noise, data.test_y, data.test_x, clean, np.random.default_rng([seed, 2]))
     device = pick_device()
     return Task(
-        x=to_tensor(data.train_x[chosen]).to(device), y=torch.as_tensor(noisy.labels, device=device),
-        is_bad=noisy.is_bad, rate=noisy.rate,
+        x=to_tensor(data.train_x[chosen]).to(device),
+        y=torch.as_tensor(noisy.labels, device=device),
+        is_bad=noisy.is_bad,
+        rate=noisy.rate,
         test_x=to_tensor(data.test_x, like=data.train_x[chosen]).to(device),
         test_y=torch.as_tensor(data.test_y.astype(np.int64), device=device),
-        images=data.train_x[chosen], noisy_test_y=torch.as_tensor(also.labels, device=device),
-    )  # fmt: skip
+        images=data.train_x[chosen],
+        noisy_test_y=torch.as_tensor(also.labels, device=device),
+    )
 
 
 def _subset(labels, n, imbalance, random) -> np.ndarray:

@@ -120,9 +120,13 @@ def settings(c: Config, given: Task) -> engine.Settings:
     chosen_on = {"last": None, "noisy_test": (given.test_x, given.noisy_test_y)}.get(c.choose, ())
     return engine.Settings(
         make_network=partial(networks.LeNet, activation=c.activation, bounded=c.bounded),
-        schedule=partial(_schedule, c), seed=c.seed, note=c.method, warm=c.warm, unseen=unseen,
+        schedule=partial(_schedule, c),
+        seed=c.seed,
+        note=c.method,
+        warm=c.warm,
+        unseen=unseen,
         chosen_on=(given.x[unseen], given.y[unseen]) if chosen_on == () else chosen_on,
-    )  # fmt: skip
+    )
 
 
 def _schedule(c: Config, t: int, n_seen: int) -> training.Schedule:

@@ -58,7 +58,7 @@ class Recipe(Parameters):
     momentum: float | None = parameter(None, real(0, 0.999), "momentum of SGD")
     weight_decay: float | None = parameter(None, real(0, 1), "weight decay of SGD, per step")
     shape: str | None = parameter(None, one_of(*training.SHAPES), "learning rate over a fit")
-    augment: str | None = parameter(None, one_of(*AUGMENT), "augmentation of the training images; shift mirrors too")
+    augment: str | None = parameter(None, one_of(*AUGMENT), "augmentation in training; shift mirrors too")
     half: bool | None = parameter(None, flag(), "whether to train in half precision on a CPU too")
 
     def __post_init__(self) -> None:

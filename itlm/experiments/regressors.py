@@ -45,7 +45,7 @@ class Config(Parameters):
                                            "ransac", "theil_sen", "rlm", "ols", "oracle"),
                             "regressor", more="See `METHODS`.")  # fmt: skip
     outputs: str = parameter(
-        "random", one_of(*OUTPUTS), "bad outputs",
+        "random", one_of(*OUTPUTS), "outputs",
         more="See `itlm.linear.simulate`. Heavy: no bad samples, but noise from Student's t with 2 degrees of freedom.",
     )  # fmt: skip
     clean: float = parameter(0.8, real(0, 1, above_low=True), "fraction of clean samples (alpha* in the paper)")
