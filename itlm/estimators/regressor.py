@@ -164,7 +164,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         self.raw_coef_, self.raw_intercept_ = self._split(rows.as_given(raw))
         self.raw_inlier_mask_, self.raw_scale_ = in_place(inliers, counted), float(scale)
         if self.reweight and plane is not None:
-            inliers = lies_on(rows, plane)
+            inliers = lies_on(rows, plane, found.kept)
         elif self.reweight:
             inliers = residuals(rows, raw) <= CUT * scale
             theta = fit_to(rows, inliers)

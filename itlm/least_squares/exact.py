@@ -20,17 +20,18 @@ def plane_of(rows, found):
     if found.threshold > 1e-9 * np.sqrt((rows.y[kept] ** 2).mean()) + _digits(rows, found.coef):
         return None
     theta = fit_to(rows, np.ones(rows.n, bool))
-    if lies_on(rows, theta).all():
+    if lies_on(rows, theta, kept).all():
         return theta
     theta = minimum_norm(rows.at(kept), rows.y[kept], rows.ones)
-    on = lies_on(rows, theta)
+    on = lies_on(rows, theta, kept)
     return minimum_norm(rows.at(on), rows.y[on], rows.ones) if on[kept].all() else None
 
 
-def lies_on(rows, theta) -> np.ndarray:
-    """Return which samples lie on a plane within rounding: a mask, (n,)."""
+def lies_on(rows, theta, kept) -> np.ndarray:
+    """Return which samples lie on a plane within rounding, theirs and that of the fit to the kept: a mask, (n,)."""
     X = rows.at(slice(None))
-    rounding = ROUNDING * (np.abs(rows.y) + np.abs(X) @ np.abs(theta)) + _digits(rows, theta)
+    size = np.abs(rows.y) + np.abs(X) @ np.abs(theta)
+    rounding = ROUNDING * size + 32 * DIGIT * size[kept].max() + _digits(rows, theta)
     return np.abs(rows.y - X @ theta) <= rounding
 
 

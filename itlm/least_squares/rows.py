@@ -201,9 +201,17 @@ class NormalEquations:
             theta = minimum_norm(self.rows.at(kept), self.rows.y[kept], self.rows.ones)
         return theta
 
-    def objective(self, theta) -> float:
-        """Compute the set's sum of squared residuals."""
-        return max(0.0, float(self.c - 2 * self.b @ theta + theta @ self.A @ theta))
+    def objective(self, theta, kept) -> float:
+        """Return the sum of squared residuals of the set, which is kept; from its samples if digits would cancel."""
+        size = np.abs(theta)
+        found = float(self.c - 2 * self.b @ theta + theta @ self.A @ theta)
+        if DIGIT * float(self.c + 2 * np.abs(self.b) @ size + size @ np.abs(self.A) @ size) <= 1e-10 * found:
+            return found
+        found = 0.0
+        for part in self.rows.blocks():
+            X, y = self.rows.among(part, kept[part])
+            found += float(((y - X @ theta) ** 2).sum())
+        return found
 
 
 def least_squares(X, y, weights, ones: bool) -> np.ndarray:
@@ -231,11 +239,35 @@ def cholesky(A, b):
 
 
 def minimum_norm(X, y, ones: bool) -> np.ndarray:
-    """Fit least squares of minimum norm by singular values; the intercept, in the last column, does not count."""
-    if not ones:
-        return np.linalg.lstsq(X, y, rcond=None)[0]
-    weight = X[:, -1]  # the roots of the weights, or ones
-    share = weight / (weight @ weight)
-    mean, middle = share @ X[:, :-1], share @ y
-    theta = np.linalg.lstsq(X[:, :-1] - np.outer(weight, mean), y - weight * middle, rcond=None)[0]
-    return np.append(theta, middle - mean @ theta)
+    """Fit least squares of minimum norm; the intercept, in the last column, does not count.
+
+    The rank is decided on columns of equal length, so that no column is lost for its unit. The norm is that of the
+    coefficients as given.
+    """
+    if ones:
+        weight = X[:, -1]  # the roots of the weights, or ones
+        share = weight / (weight @ weight)
+        mean, middle = share @ X[:, :-1], share @ y
+        theta = minimum_norm(X[:, :-1] - np.outer(weight, mean), y - weight * middle, False)
+        return np.append(theta, middle - mean @ theta)
+    from scipy.linalg import qr, solve_triangular
+
+    length = np.linalg.norm(X, axis=0)
+    length = np.where(length > 0, length, 1.0)
+    Q, R, order = qr(X / length, mode="economic", pivoting=True)
+    size, tolerance = np.abs(R.diagonal()), np.finfo(float).eps * max(X.shape)
+    rank = int(np.count_nonzero(size > tolerance * size.max(initial=0.0)))
+    chosen, others = order[:rank], order[rank:]
+    theta, null = np.zeros(len(length)), np.zeros((len(length), len(others)))
+    theta[chosen] = solve_triangular(R[:rank, :rank], Q[:, :rank].T @ y)
+    null[others, range(len(others))] = 1
+    null[chosen] = -solve_triangular(R[:rank, :rank], R[:rank, rank:])
+    null[np.abs(null) <= tolerance] = 0  # rounding, which small units would magnify
+    theta, null = theta / length, null / length[:, None]
+    basic = theta.copy()
+    for j in range(len(others)):  # Gram and Schmidt: each coordinate keeps its digits
+        direction = null[:, j] / np.linalg.norm(null[:, j])
+        null[:, j + 1 :] -= np.outer(direction, direction @ null[:, j + 1 :])
+        theta -= direction * (direction @ theta)
+    left, least = (((y - X @ t) ** 2).sum() for t in (theta, basic))
+    return theta if left <= least * (1 + 1e-9) + 1e-24 * (y @ y) else basic

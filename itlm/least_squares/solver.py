@@ -187,7 +187,7 @@ def _concentrate(rows: Rows, theta, max_iter: int, guess: float | None = None) -
     r, norms, kept, threshold = _first_pass(rows, normal, theta, scale, h, guess)
     turned = None  # the samples that entered or left; None at first
     while True:
-        path.append(normal.objective(theta))
+        path.append(normal.objective(theta, kept))
         exact = threshold <= 1e-13 * math.sqrt(normal.c / h)  # h samples on one plane: their order is rounding
         if exact or (turned is not None and not len(turned)):
             theta, objective, r, threshold, turned = _settle(rows, normal, theta, kept, h, threshold)
@@ -200,8 +200,11 @@ def _concentrate(rows: Rows, theta, max_iter: int, guess: float | None = None) -
         if len(path) == max_iter:
             break
         new = normal.solve(kept)
+        if not normal.objective(new, kept) < path[-1]:  # theta fits them already: what still changes is rounding
+            turned = np.empty(0, int)
+            continue
         moved = float(np.linalg.norm(scale * (new - theta)))
-        rate = 0.45 if step is None else min(0.9, max(0.2, moved / step))
+        rate = 0.45 if not step else min(0.9, max(0.2, moved / step))
         step, reach = moved, 1.25 * moved / (1 - rate)  # how far theta may still move
         level = levels[-1] if levels else _Level(None, 0.0, None, 0, None, None, norms)
         inside, which = _near(r, h - level.inside, threshold, np.multiply(reach, level.norms, dtype=float))
@@ -232,19 +235,24 @@ def _concentrate(rows: Rows, theta, max_iter: int, guess: float | None = None) -
 
 def _concentrate_weighted(rows: Rows, theta, max_iter: int) -> TrimmedFit:
     """Take concentration steps by weighted mass, always on all samples."""
-    X, y, mass, path, converged = rows.at(slice(None)), rows.y, None, [], False
-    while not converged and len(path) < max_iter:
+    X, y, path, converged = rows.at(slice(None)), rows.y, [], False
+
+    def at(theta):
         r = np.abs(y - X @ theta)
-        before, mass = mass, kept_mass(r, rows.weights, rows.h)
-        path.append(float(mass @ r**2))
-        converged = before is not None and (
-            np.array_equal(mass, before) or path[-1] >= path[-2] * (1 - 1e-14) or path[-1] <= 1e-26 * float(mass @ y**2)
-        )
-        if not converged:
-            theta = least_squares(X, y, mass, rows.ones)
-    r = np.abs(y - X @ theta)
+        mass = kept_mass(r, rows.weights, rows.h)
+        return theta, r, mass, float(mass @ r**2)
+
+    theta, r, mass, objective = at(theta)
+    while True:
+        path.append(objective)
+        if converged or len(path) == max_iter or objective <= 1e-26 * float(mass @ y**2):
+            converged = converged or objective <= 1e-26 * float(mass @ y**2)
+            break
+        after = at(least_squares(X, y, mass, rows.ones))
+        converged = np.array_equal(after[2], mass) or after[3] >= objective * (1 - 1e-14)
+        if after[3] <= objective:
+            theta, r, mass, objective = after
     kept = mass > 0
-    path[-1] = float(mass @ r**2)
     return TrimmedFit(theta, kept, path[-1], float(r[kept].max()), tuple(path), len(path), converged, "")
 
 
@@ -285,27 +293,31 @@ def _select(r, k: int, guess: float | None = None):
 
 def _settle(rows, normal, theta, kept, h, threshold):
     """Refit the kept set from the samples themselves, and find in a full read which samples must still turn."""
+    best = (math.inf, theta, None)  # objective, theta, residuals
     for attempt in range(4):  # rounding errors of adding and removing are corrected by the recomputed gradient
         r, gradient = np.empty(rows.n), np.zeros(rows.d)
         for part in rows.blocks():
             X = rows.at(part)
             np.subtract(rows.y[part], X @ theta, out=r[part])
             gradient += X.T @ (r[part] * kept[part])
+        objective = float(np.square(r, where=kept, out=np.zeros_like(r)).sum())
+        if not objective < best[0]:  # what would still change is rounding
+            break
+        best = (objective, theta, r)
         correction = cholesky(normal.A, gradient)
         if correction is None:
-            if attempt:
-                break
             theta = minimum_norm(rows.at(kept), rows.y[kept], rows.ones)
             continue
-        theta = theta + correction
-        if np.abs(correction).max() <= (1e-9 if attempt else 1e-12) * np.abs(theta).max():
+        length = np.sqrt(normal.A.diagonal())
+        if (length * np.abs(correction)).max() <= (1e-9 if attempt else 1e-12) * (length * np.abs(theta)).max():
             break
+        theta = theta + correction
         if not attempt:  # the correction was not tiny
             normal.set_to(kept)
+    objective, theta, r = best
     r = np.abs(r, out=r)
     chosen, threshold = _select(r, h, threshold)
     turned = np.flatnonzero(chosen != kept)
-    objective = float(np.square(r, where=kept, out=np.zeros_like(r)).sum())
     gain = float(r[turned] ** 2 @ np.where(kept[turned], 1.0, -1.0))
     if gain <= 1e-12 * objective:  # ties, or differences within rounding
         turned = turned[:0]
