@@ -77,6 +77,14 @@ def reference(X, y, mass, ones: bool) -> float:
     return float(((y - X @ np.linalg.lstsq(X, y, rcond=1e-11)[0]) ** 2).sum())
 
 
+def determined(X, ones: bool) -> bool:
+    """Return whether no combination of columns is within rounding of 0, unless it is 0."""
+    X = X - X.mean(0) if ones else X
+    length = np.linalg.norm(X, axis=0)
+    size = np.linalg.svd(X[:, length > 0] / length[length > 0], compute_uv=False)
+    return bool((size > 1e-8 * size.max(initial=0.0)).all())
+
+
 def faults(seed: int) -> list[str]:
     """Say what is wrong with the fit of a problem."""
     X, y, options = problem(seed)
@@ -103,7 +111,7 @@ def faults(seed: int) -> list[str]:
         noise = fit.kept.sum() * (1e-13 * size[fit.kept].max()) ** 2  # what the numbers themselves can resolve
         if fit.objective > best * (1 + 1e-6) + rounding + noise:
             found.append(f"objective {fit.objective:.6g}, least squares on the kept {best:.6g}, of {total:.3g}")
-    if weights is not None and (weights == np.round(weights)).all():
+    if weights is not None and (weights == np.round(weights)).all() and determined(X[weights > 0], ones):
         repeated = weights.astype(int)
         other = least_trimmed_squares(np.repeat(X, repeated, 0), np.repeat(y, repeated), **options | {"weights": None})
         if not np.isclose(other.objective, fit.objective, rtol=1e-6, atol=rounding):
