@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..least_squares.exact import fit_to, lies_on, plane_of
+from ..least_squares.exact import fit_to, plane_of
 from ..least_squares.rows import Rows, check_numbers, in_place, residuals
 from ..least_squares.scale import CUT, final_shrinkage, raw_shrinkage
 from ..least_squares.solver import search
@@ -157,14 +157,14 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
             )
         plane = plane_of(rows, found)
         if plane is not None:
-            raw, scale = plane, 0.0
+            raw, scale = plane[0], 0.0
         else:
             raw, scale = found.coef, np.sqrt(found.objective / h) / raw_shrinkage(h, n, p)
         theta, inliers = raw, found.kept
         self.raw_coef_, self.raw_intercept_ = self._split(rows.as_given(raw))
         self.raw_inlier_mask_, self.raw_scale_ = in_place(inliers, counted), float(scale)
         if self.reweight and plane is not None:
-            inliers = lies_on(rows, plane, found.kept)
+            inliers = plane[1]
         elif self.reweight:
             inliers = residuals(rows, raw) <= CUT * scale
             theta = fit_to(rows, inliers)

@@ -15,23 +15,26 @@ def fit_to(rows, chosen) -> np.ndarray:
 
 
 def plane_of(rows, found):
-    """Return the plane that the kept samples, and maybe more, lie on within rounding; None if there is none."""
-    kept = found.kept
+    """Return the plane that the kept samples lie on within rounding, and the samples on it; None if there is none."""
+    kept, everything = found.kept, np.ones(rows.n, bool)
     if found.threshold > 1e-9 * np.sqrt((rows.y[kept] ** 2).mean()) + _digits(rows, found.coef):
         return None
-    theta = fit_to(rows, np.ones(rows.n, bool))
-    if lies_on(rows, theta, kept).all():
-        return theta
+    theta = fit_to(rows, everything)
+    if lies_on(rows, theta, everything).all():
+        return theta, everything
     theta = minimum_norm(rows.at(kept), rows.y[kept], rows.ones)
     on = lies_on(rows, theta, kept)
-    return minimum_norm(rows.at(on), rows.y[on], rows.ones) if on[kept].all() else None
+    if not on[kept].all():
+        return None
+    theta = minimum_norm(rows.at(on), rows.y[on], rows.ones)
+    return theta, lies_on(rows, theta, on)
 
 
-def lies_on(rows, theta, kept) -> np.ndarray:
-    """Return which samples lie on a plane within rounding, theirs and that of the fit to the kept: a mask, (n,)."""
+def lies_on(rows, theta, fitted) -> np.ndarray:
+    """Return which samples lie on a plane within rounding, theirs and that of theta's own fit: a mask, (n,)."""
     X = rows.at(slice(None))
     size = np.abs(rows.y) + np.abs(X) @ np.abs(theta)
-    rounding = ROUNDING * size + 32 * DIGIT * size[kept].max() + _digits(rows, theta)
+    rounding = ROUNDING * size + 32 * DIGIT * size[fitted].max() + _digits(rows, theta)
     return np.abs(rows.y - X @ theta) <= rounding
 
 
