@@ -7,7 +7,7 @@ SNAKEMAKE = $(BIN)/snakemake -s sweeps/Snakefile --config grid=$(GRID)
 BUILD := $(BIN)/jupyter-book build book/ -W -n --keep-going
 
 .DEFAULT_GOAL := help
-.PHONY: help book site notebooks test lint format sweep results-check bench lock clean
+.PHONY: help book site notebooks test test-oldest test-colab lint format sweep results-check bench lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -26,6 +26,13 @@ notebooks: .venv/.all ## run the notebooks whose outputs are stale (NAME="gan la
 
 test: .venv/.all ## install, run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Old libraries call what their newer dependencies deprecate. What we call ourselves shows in make test.
+test-oldest: .venv/oldest/.made ## run the tests that need no torch, with the lowest versions allowed
+	OMP_NUM_THREADS=1 .venv/oldest/bin/python -m pytest -n 2 --dist worksteal -W ignore::DeprecationWarning
+
+test-colab: .venv/.all ## install beside Colab's versions: nothing is replaced, notebooks run
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m environment
 
 lint: .venv/.all ## check style, the direction of imports, and what is written in several places
 	$(BIN)/ruff check .
@@ -58,23 +65,34 @@ bench: .venv/.all ## measure trimming, training, solver and sweeps against what 
 	$(BIN)/python tools/bench_synthetic.py
 	$(BIN)/python tools/bench_sweep.py
 
-lock: ## install the newest versions allowed into a fresh .venv and write requirements.lock
-	rm -rf .venv && $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[torch,book,sweeps,compare,test]'
-	$(BIN)/python tools/lock.py
+lock: | $(BIN)/python ## pin what is new in pyproject.toml in requirements.lock (NEWEST=1: the newest versions of all)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate $(if $(NEWEST),--upgrade) \
+		--custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml
+	sed -i.old -E '/^(cuda|nvidia|triton)/d' requirements.lock # torch brings its own
+	rm requirements.lock.old
 
 clean: ## remove what was built, .venv included
 	rm -rf .venv book/_build dist .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The two environments are one, in layers: .book builds the site, .all adds torch and the tests.
-.venv/.book: pyproject.toml requirements.lock
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "This needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv
+
+# The two environments are one, in layers: .book builds the site, .all adds torch and the tests.
+.venv/.book: pyproject.toml requirements.lock | $(BIN)/python
 	$(INSTALL) '.[book]'
 	touch $@
 
 .venv/.all: .venv/.book
 	$(INSTALL) '.[torch,book,sweeps,compare,test]'
+	touch $@
+
+.venv/oldest/.made: pyproject.toml tools/oldest.py | $(BIN)/python
+	$(BIN)/python -m venv --clear .venv/oldest
+	$(BIN)/python tools/oldest.py > .venv/oldest/constraints.txt
+	.venv/oldest/bin/python -m pip install --quiet --constraint .venv/oldest/constraints.txt \
+		--editable '.[linear,notebooks]' hypothesis pytest pytest-xdist
 	touch $@

@@ -285,9 +285,9 @@ HTML(pd.DataFrame(cells).to_html(index=False, classes="sortable", border=0))
 
 # %% [markdown]
 # *Test accuracy in percent, "paper | ours ± 95 % interval" over n seeds. The verdict compares ITLM with the
-# baseline, paired by seed, by the rule of [the scorecard](scorecard), and the claim is the caption's: ITLM is better in
-# all settings. (In the print it is not, for random errors at 70 and 90 %.) The paper's 93.9 for one step at random 30 %
-# is most likely a misprint.*
+# baseline, paired by seed, by the rule of {doc}`the scorecard <scorecard>`. The claim is the caption's: ITLM is
+# better in all settings. (In the print it is not, for random errors at 70 and 90 %.) The paper's 93.9 for one step at
+# random 30 % is most likely a misprint.*
 
 # %% tags=["hide-input"]
 pd.DataFrame(

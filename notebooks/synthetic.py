@@ -349,7 +349,7 @@ HTML(claims[claims.page == "synthetic"].drop(columns=["page", "paper"]).to_html(
 
 # %% [markdown]
 # *The paper prints no numbers for Figure 2, so that "direction" is the most a claim can get. How a verdict comes about:
-# [the scorecard](scorecard).*
+# {doc}`the scorecard <scorecard>`.*
 #
 # ## What remains open
 #

@@ -240,7 +240,7 @@ def line(n=200, bad=0.3, seed=0):
     y = X @ [1.0, 2.0, -1.0] + 0.01 * random.standard_normal(n)
     is_bad = np.arange(n) < bad * n
     y[is_bad] += random.choice([-1, 1], is_bad.sum()) * random.uniform(5, 20, is_bad.sum())
-    fit = lambda kept: np.linalg.lstsq(X[kept], y[kept])[0]  # noqa: E731
+    fit = lambda kept: np.linalg.lstsq(X[kept], y[kept], rcond=None)[0]  # noqa: E731
     return lambda theta: (y - X @ theta) ** 2, lambda theta, kept, t: fit(kept), fit(slice(None)), is_bad
 
 
@@ -342,10 +342,10 @@ def test_a_weighted_run_is_one_with_repeated_samples():
 
     def fitted(mass):
         root = np.sqrt(mass)
-        return np.linalg.lstsq(X * root[:, None], y * root)[0]
+        return np.linalg.lstsq(X * root[:, None], y * root, rcond=None)[0]
 
     def repeated(theta, kept, t):
-        return np.linalg.lstsq(X[of][kept], y[of][kept])[0]
+        return np.linalg.lstsq(X[of][kept], y[of][kept], rcond=None)[0]
 
     losses = lambda theta: (y - X @ theta) ** 2  # noqa: E731
     ours = iterate(

@@ -259,6 +259,8 @@ def minimum_norm(X, y, ones: bool) -> np.ndarray:
     rank = int(np.count_nonzero(size > tolerance * size.max(initial=0.0)))
     chosen, others = order[:rank], order[rank:]
     theta, null = np.zeros(len(length)), np.zeros((len(length), len(others)))
+    if not rank:
+        return theta
     theta[chosen] = solve_triangular(R[:rank, :rank], Q[:, :rank].T @ y)
     null[others, range(len(others))] = 1
     null[chosen] = -solve_triangular(R[:rank, :rank], R[:rank, rank:])
