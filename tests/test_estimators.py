@@ -571,7 +571,7 @@ def test_what_does_not_suit_the_estimator_is_said():
     for around, said in (
         (TrimmedEstimator(Ridge(), loss="log"), "loss='log' does not suit Ridge"),
         (TrimmedEstimator(LogisticRegression(), loss="squared"), "does not suit LogisticRegression"),
-        (TrimmedEstimator(LinearSVC()), "needs predict_proba, which LinearSVC lacks"),
+        (TrimmedEstimator(LinearSVC(), loss="log"), "needs predict_proba, which LinearSVC lacks"),
         (TrimmedEstimator(Ridge(), loss="huber"), "loss must be 'auto'"),
         (TrimmedEstimator(Ridge(), loss=lambda y, prediction: 0.0), "loss must return shape"),
         (TrimmedEstimator(Ridge(), groups="labels"), "groups must be 'classes' or None"),

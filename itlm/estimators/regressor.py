@@ -8,7 +8,6 @@ import warnings
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..least_squares.exact import fit_to, plane_of
@@ -17,7 +16,7 @@ from ..least_squares.scale import CUT, final_shrinkage, raw_shrinkage
 from ..least_squares.solver import search
 from ..parameters import flag, whole
 from ..weighted import total_weight
-from .checks import check_weights, mass_kept
+from .checks import check_outputs, check_weights, mass_kept, seed_from, warn_undetermined
 
 __all__ = ["TrimmedRegressor"]
 
@@ -72,7 +71,9 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
     Warns
     -----
     UserWarning
-        If h is at most the number of coefficients: every selection can then be fitted exactly.
+        If h is at most the number of coefficients: every selection can then be fitted exactly. If so many samples have
+        the same y that a constant fits them exactly, and all others are outliers for that reason. If a column of X
+        varies in all samples but is constant among the inliers: its coefficient is then undetermined.
     ConvergenceWarning
         If ``max_iter`` steps did not reach a fixed point.
 
@@ -125,8 +126,8 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
             If a parameter is out of range, nothing would be kept, or squared numbers overflow or vanish. Also if data
             or weights are not finite or of the wrong shape.
         """
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True, ensure_min_samples=2)
-        y = y.astype(np.float64, copy=False)
+        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        y = check_outputs(y)
         whole(1).check("max_iter", self.max_iter)
         whole(1, optional=True).check("n_starts", self.n_starts)
         flag().check("reweight", self.reweight)
@@ -135,22 +136,10 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         if counted is not None:
             X, y = X[counted], y[counted]
         n, p = len(y) if weights is None else total_weight(weights), X.shape[1] + bool(self.fit_intercept)
-        if isinstance(self.support_fraction, str) and self.support_fraction == "breakdown":
-            h = min(n, (n + p + 1) // 2)
-        else:
-            h = mass_kept(n, self.support_fraction, " or 'breakdown'")
-        if h <= p:
-            warnings.warn(
-                f"support_fraction={self.support_fraction!r} keeps {h:g} of {n:g} samples, for {p} coefficients: any "
-                "selection can be fitted exactly, so trimming cannot find outliers; use more samples, fewer features "
-                "or a larger support_fraction"
-                + ("" if weights is None else " (sample_weight counts samples: it should sum to their number)"),
-                stacklevel=2,
-            )
+        h = self._kept(n, p, weights)
         check_numbers(X, y)
         rows = Rows(X, y, weights, h, bool(self.fit_intercept))
-        random_state = check_random_state(self.random_state).randint(2**31 - 1)
-        found = search(rows, self.n_starts, self.max_iter, random_state)
+        found = search(rows, self.n_starts, self.max_iter, seed_from(self.random_state))
         if not found.converged:
             warnings.warn(
                 f"max_iter={self.max_iter} steps reach no fixed point: raise it", ConvergenceWarning, stacklevel=2
@@ -170,6 +159,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
             theta = fit_to(rows, inliers)
             mass = inliers if weights is None else weights * inliers
             scale = np.sqrt(mass @ residuals(rows, theta) ** 2 / mass.sum()) / final_shrinkage(h, n, p)
+        self._warn_degenerate(X, y, inliers, plane is not None)
         self.coef_, self.intercept_ = self._split(rows.as_given(theta))
         self.inlier_mask_, self.scale_ = in_place(inliers, counted), float(scale)
         self.objective_, self.objective_path_, self.n_iter_ = found.objective, np.array(found.path), found.n_iter
@@ -193,6 +183,33 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         return X @ self.coef_ + self.intercept_
+
+    def _kept(self, n, p, weights):
+        """Return h, and warn if any h samples can be fitted exactly."""
+        if isinstance(self.support_fraction, str) and self.support_fraction == "breakdown":
+            h = min(n, (n + p + 1) // 2)
+        else:
+            h = mass_kept(n, self.support_fraction, " or 'breakdown'")
+        if h <= p:
+            warnings.warn(
+                f"support_fraction={self.support_fraction!r} keeps {h:g} of {n:g} samples, for {p} coefficients: any "
+                "selection can be fitted exactly, so trimming cannot find outliers; use more samples, fewer features "
+                "or a larger support_fraction"
+                + ("" if weights is None else " (sample_weight counts samples: it should sum to their number)"),
+                stacklevel=3,
+            )
+        return h
+
+    def _warn_degenerate(self, X, y, inliers, exact):
+        """Warn if outliers are samples of a rare y or a rare level, rather than samples far off."""
+        if exact and np.ptp(y[inliers]) == 0 and np.ptp(y) > 0:
+            warnings.warn(
+                f"{np.count_nonzero(y == y[inliers][0])} of {len(y)} samples have the same output, "
+                f"{y[inliers][0]:g}: a constant fits these exactly, so scale_ is 0 and all others are called outliers, "
+                "for that reason alone; model the repeated value apart, or use a larger support_fraction",
+                stacklevel=3,
+            )
+        warn_undetermined(X, inliers, getattr(self, "feature_names_in_", None), bool(self.fit_intercept))
 
     def _split(self, theta):
         return (theta[:-1], float(theta[-1])) if self.fit_intercept else (theta, 0.0)
