@@ -7,7 +7,7 @@ SNAKEMAKE = $(BIN)/snakemake -s sweeps/Snakefile --config grid=$(GRID)
 BUILD := $(BIN)/jupyter-book build book/ -W -n --keep-going
 
 .DEFAULT_GOAL := help
-.PHONY: help book site notebooks test test-oldest test-colab lint format sweep results-check bench lock clean
+.PHONY: help book site notebooks test test-oldest test-colab fuzz lint format sweep results-check bench lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -33,6 +33,9 @@ test-oldest: .venv/oldest/.made ## run the tests that need no torch, with the lo
 
 test-colab: .venv/.all ## install beside Colab's versions: nothing is replaced, notebooks run
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m environment
+
+fuzz: .venv/.all ## look for faults with random problems, SECONDS of each kind (40)
+	@set -e; for fuzzer in tests/fuzz_*.py; do echo $$fuzzer; OMP_NUM_THREADS=1 $(BIN)/python $$fuzzer --seconds $(or $(SECONDS),40); done
 
 lint: .venv/.all ## check style, the direction of imports, and what is written in several places
 	$(BIN)/ruff check .

@@ -14,6 +14,8 @@ from typing import Any, Self
 
 __all__ = ["Parameters", "Range", "alpha_of", "check", "flag", "one_of", "parameter", "real", "whole"]
 
+PAPERMILLS = ("PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")  # what papermill --inject-paths sets by itself
+
 
 @dataclass(frozen=True)
 class Range:
@@ -150,11 +152,10 @@ def check(namespace: Mapping[str, Any], **ranges: Range) -> dict[str, Any]:
 
 
 def _injected(cells: Sequence[str]) -> list[str]:
-    """Return the names set in the cells that papermill injects; each cell begins with this comment."""
+    """Return the names set in the cells that papermill injects, except for those that --inject-paths adds."""
     injected = [ast.parse(cell) for cell in cells if cell.startswith("# Parameters\n")]
-    return [
-        target.id for cell in injected for line in cell.body if isinstance(line, ast.Assign) for target in line.targets
-    ]
+    lines = [line for cell in injected for line in cell.body if isinstance(line, ast.Assign)]
+    return [target.id for line in lines for target in line.targets if target.id not in PAPERMILLS]
 
 
 def alpha_of(clean: float) -> float:

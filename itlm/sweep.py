@@ -32,6 +32,19 @@ __all__ = ["Run", "load", "configurations", "expand", "left", "faults", "through
 UNNAMED = ("DefaultCPUAllocator", "CUDA error", "cuDNN error", "CUBLAS_STATUS")  # texts of torch's RuntimeErrors
 
 
+LOOKS = {  # of the values that are what they look like, by YAML type
+    "int": "[-+]?(0|[1-9][0-9]*)",
+    "float": r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|[-+]?\.(inf|nan)",
+    "bool": "true|false",
+    "null": "~|null",
+    "timestamp": "(?!)",  # none
+}
+PLAIN = (
+    "YAML reads 010 as 8, 1:30 as 90, 1_0 as 10, off as false, nothing as null. Write a decimal number without leading "
+    "zeros, true, false or null, or quote a text"
+)
+
+
 class Run(NamedTuple):
     """One run of a grid, with its key, its configuration and its cost in sample visits."""
 
@@ -43,14 +56,19 @@ class Run(NamedTuple):
         return f"{self.key} " + " ".join(f"{name}={value}" for name, value in self.config.changed().items())
 
 
-class _Once(yaml.SafeLoader):
-    """A YAML loader that refuses duplicate fields; PyYAML would use the last one in silence."""
+class _Strict(yaml.SafeLoader):
+    """A YAML loader that refuses duplicate fields, and values that YAML 1.1 does not read as they look."""
 
     def construct_mapping(self, node, deep=False):
         names = [key.value for key, _ in node.value]
-        for number, (key, _) in enumerate(node.value):
+        for number, (key, value) in enumerate(node.value):
             if key.value in names[:number]:
                 raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+            for scalar in [key, *(value.value if isinstance(value, yaml.SequenceNode) else [value])]:
+                look = LOOKS.get(scalar.tag.rpartition(":")[2])
+                if look and isinstance(scalar, yaml.ScalarNode) and not re.fullmatch(look, scalar.value, re.IGNORECASE):
+                    problem = f"{key.value} has {scalar.value or 'no value'}: {PLAIN}"
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=scalar.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -64,13 +82,13 @@ def load(path: Path) -> dict:
     """
     try:
         text = path.read_text()
-        tree, grid = yaml.compose(text, _Once), yaml.load(text, _Once)
+        tree, grid = yaml.compose(text, _Strict), yaml.load(text, _Strict)
     except (OSError, UnicodeDecodeError) as error:
         meant = Path("sweeps", path.name).with_suffix(".yaml")
         known = ", ".join(sorted(p.stem for p in path.parent.glob("[!.]*.yaml"))) or "none"
         said = f"Did you mean {meant}?" if meant.exists() else f"The grids in {path.parent} are: {known}"
         raise GridError(f"{path}: {error}. {said}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # PyYAML's ValueErrors: a date of month 13
         mark = getattr(error, "problem_mark", None)
         raise GridError(f"{path}:{mark.line + 1 if mark else 1}: {getattr(error, 'problem', error)}") from error
     if not isinstance(grid, dict) or not {"experiment", "blocks"} <= set(grid) <= {"experiment", "fixed", "blocks"}:
@@ -90,7 +108,9 @@ def load(path: Path) -> dict:
         lacking = getattr(error, "name", None) or name
         is_itself = f"{name}.".startswith(f"{lacking}.")  # or a package that it would lie in
         if not is_itself and not lacking.startswith("itlm"):
-            raise GridError(f"{path}: {name} needs {lacking}: pip install 'itlm[torch,linear]' ({error})") from error
+            ours = Path(__file__).parent.joinpath("experiments", f"{name}.py").exists()
+            said = "pip install 'itlm[torch,linear]'" if ours else "install it, or correct the import"
+            raise GridError(f"{path}: {name} needs {lacking}: {said} ({error})") from error
         raise GridError(
             f"{path}: experiment must be a module of itlm.experiments such as labels or gan, or one of your own that "
             f"Python can import: {error}"
@@ -130,8 +150,8 @@ def configurations(grid: dict) -> Iterator:
             try:
                 config = experiment.Config(**chosen).resolved()
             except (TypeError, ValueError) as error:
-                words = [name for name, value in chosen.items() if _is_number(value)]
-                said = f" (YAML reads {words[0]}={chosen[words[0]]} as text: write 0.001 or 1.0e-3)" if words else ""
+                words = [f"{name}={value}" for name, value in chosen.items() if _is_number(value)]
+                said = f" (YAML reads {words[0]} as text: write 8 for 08, 1.0e-3 for 1e-3)" if words else ""
                 raise GridError(f"{place}: {error}{said}") from error
             if config in seen:
                 raise GridError(f"{place}: {chosen} is already in {seen[config]}")
@@ -230,8 +250,9 @@ def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m itlm.sweep", description=__doc__.splitlines()[0])
     parser.add_argument("grid", type=Path, help="a YAML file, as in sweeps/")
     parser.add_argument("--parts", type=Path, help="folder of the part files (default: parts/ in the grid's folder)")
-    parser.add_argument("--plan", action="store_true", help="only list the remaining runs and their cost")
-    parser.add_argument("--collect", action="store_true", help="only merge the part files into results/")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--plan", action="store_true", help="only list the remaining runs and their cost")
+    only.add_argument("--collect", action="store_true", help="only merge the part files into results/")
     return parser
 
 

@@ -23,7 +23,9 @@ import numpy as np
 
 __all__ = ["n_kept", "trim", "Round", "iterate"]  # the order of the API page
 
-_ROUNDING = Fraction(1, 10**12)  # far above the rounding error of a short sum, far below 1/n
+_SHORT = 10**10  # an alpha of at most ten decimals is meant exactly; others come from arithmetic
+_ROUNDING = Fraction(1, 10**12)  # far above the rounding error of a short sum
+_SORTED = {"float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64"}  # by torch
 
 
 def n_kept(n: int, alpha: float) -> int:
@@ -34,8 +36,9 @@ def n_kept(n: int, alpha: float) -> int:
     n : int, at least 1
         Number of samples.
     alpha : float in (0, 1]
-        Fraction kept (alpha in Algorithm 1). An alpha within 1e-12 of k/n counts as k/n, so ``n_kept(100, 0.29)`` is 29
-        and ``n_kept(3000, 0.6 - 0.05)`` is 1650. Plain float arithmetic gives 28 and 1649.
+        Fraction kept (alpha in Algorithm 1). An alpha of up to ten decimals is exactly that decimal, whatever n:
+        ``n_kept(100, 0.29)`` is 29. A longer one is the result of arithmetic. It counts as k/n if it is within 1e-12 of
+        k/n, and alpha n within 0.01 of k: ``n_kept(3000, 0.6 - 0.05)`` is 1650. Float arithmetic gives 28 and 1649.
 
     Raises
     ------
@@ -45,7 +48,11 @@ def n_kept(n: int, alpha: float) -> int:
     if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
         raise ValueError(f"n must be a positive integer, got {n!r}: there is nothing to keep a fraction of")
     check_alpha(alpha)
-    k = min(int(n), floor(n * (Fraction(str(alpha)) + _ROUNDING)))
+    n, decimal = int(n), Fraction(str(alpha))  # the shortest decimal that is this float
+    product = n * decimal
+    k, nearest = floor(product), round(product)
+    if _SHORT % decimal.denominator and abs(product - nearest) <= min(n * _ROUNDING, Fraction(1, 100)):
+        k = nearest
     if k == 0:
         raise ValueError(f"alpha={alpha} keeps floor({alpha} * {n}) = 0 samples; use alpha of at least 1/{n}")
     return k
@@ -62,7 +69,7 @@ def trim(losses, alpha: float, *, groups=None):
         The loss of each sample under the current model. ``inf`` is a large loss like any other, if it can be dropped.
     alpha : float in (0, 1]
         Fraction kept (alpha in Algorithm 1).
-    groups : array or tensor of int, shape (n,), optional
+    groups : array or tensor of int, or array of text or categories, shape (n,), optional
         Trim within each group, so that no class can vanish; the total is still ``n_kept(n, alpha)``. Each group's share
         is proportional to its size, by largest remainder. Every group keeps at least one sample if the total allows it.
 
@@ -74,8 +81,9 @@ def trim(losses, alpha: float, *, groups=None):
     Raises
     ------
     ValueError
-        For NaN losses (the message counts and locates them) or an infinite loss that would have to be kept. For alpha
-        outside (0, 1], an empty selection, or arguments of the wrong shape or dtype.
+        For NaN losses (the message counts and locates them) or an infinite loss that would have to be kept (the message
+        names its group). For alpha outside (0, 1], an empty selection, masked values, or arguments of the wrong shape
+        or dtype. Torch can sort no float8 and no uint16, uint32 or uint64.
     """
     losses = as_losses(losses)
     n = losses.shape[0]
@@ -83,12 +91,12 @@ def trim(losses, alpha: float, *, groups=None):
     if groups is None:
         kept = smallest(losses, k)
     else:
-        order, sizes = _group(groups, losses)
+        order, sizes, labels = grouped(groups, losses)
         kept, start = _falses_like(losses), 0
-        for size, share in zip(sizes, quotas(sizes, k), strict=True):
+        for label, size, share in zip(labels, sizes, quotas(sizes, k), strict=True):
             members = order[start : start + size]  # ascending, so ties still go to the lower index
             if share:
-                kept[members[smallest(losses[members], share)]] = True
+                kept[members[smallest(losses[members], share, f" in group {label!r}")]] = True
             start += size
     return kept
 
@@ -96,6 +104,8 @@ def trim(losses, alpha: float, *, groups=None):
 @dataclass(frozen=True, eq=False, repr=False)
 class Round:
     """One round of Algorithm 1: the model at its start and the samples kept.
+
+    The arrays are copies: changing them changes nothing else, and no later round changes them.
 
     Attributes
     ----------
@@ -158,8 +168,9 @@ def iterate(
     losses : callable, theta -> array or tensor, shape (n,)
         The loss f_theta(s_i) of every sample.
     update : callable, (theta, kept, t) -> theta
-        ModelUpdate(theta_t, S_t, t): a *new* model fitted to the kept samples. Changing ``theta`` in place would
-        rewrite rounds already yielded. A run can be resumed from any round if randomness depends on (seed, t) alone.
+        ModelUpdate(theta_t, S_t, t): returns the model fitted to the kept samples. If that is ``theta`` itself, changed
+        in place, the ``theta`` of rounds already yielded changes too: copy what you store. ``kept`` is a copy. A run
+        can be resumed from any round if randomness depends on (seed, t) alone.
     theta : object
         The first model, theta_0 (theta_start when resuming).
     alpha : float in (0, 1], or sequence of rounds + 1 floats
@@ -168,7 +179,7 @@ def iterate(
         T, the number of updates counted from Round 0.
     start : int in [0, rounds], default 0
         The first round to run, to resume from ``theta``. Rounds keep their numbers.
-    groups : array or tensor of int, shape (n,), optional
+    groups : array or tensor, shape (n,), optional
         As for `trim`.
     select : callable, (losses, alpha) -> array or tensor, shape (n,), optional
         Replaces `trim`, and ignores ``groups``. Returns a mask, or how much of each sample is kept: 0 if the sample is
@@ -204,25 +215,29 @@ def iterate(
 def _rounds(losses, update, theta, schedule, start, select, stop_at_fixed_point):
     before = None
     for t in range(start, len(schedule)):
-        current = as_losses(losses(theta))
-        if before is not None and current.shape != before.shape:
+        given = as_losses(losses(theta))
+        if before is not None and given.shape != before.shape:
             raise ValueError(
-                f"losses gave {current.shape[0]} values in round {t} and {before.shape[0]} in the round before; "
+                f"losses gave {given.shape[0]} values in round {t} and {before.shape[0]} in the round before; "
                 "give the loss of every sample, kept or not, in the same order"
             )
-        kept = select(current, schedule[t])
+        current = _copy(given)  # the caller's functions may reuse or change their arrays
+        kept = _copy(select(given, schedule[t]))
         if before is not None:
             entered, left = int(_sum(kept > before)), int(_sum(kept < before))
         else:
             entered, left = (0, int(_sum(kept == 0))) if t == 0 else (None, None)
-        yield Round(t, theta, current, kept, schedule[t], _total(current, kept), entered, left)
+        yield Round(t, theta, current, _copy(kept), schedule[t], _total(current, kept), entered, left)
         if stop_at_fixed_point and t > start and not (entered or left) and len(set(schedule[t:])) == 1:
             return
         before = kept
         if t + 1 < len(schedule):
-            updated = update(theta, kept, t)
+            updated = update(theta, _copy(kept), t)
             if updated is None and theta is not None:
-                raise ValueError(f"update returned None in round {t}: let it return the new theta, even if in place")
+                raise ValueError(
+                    f"update returned None in round {t}: let it return the new theta, also if that is the old one, "
+                    "changed in place"
+                )
             theta = updated
 
 
@@ -238,11 +253,11 @@ def quotas(sizes: Sequence[int], k: int) -> list[int]:
     by_remainder = sorted(range(len(sizes)), key=lambda g: -(k * sizes[g] % n))  # stable: ties to the lower label
     for g in by_remainder[: k - sum(shares)]:
         shares[g] += 1
-    if k >= len(sizes):
-        while 0 in shares:  # a tiny group gets its one place from the group furthest above its quota
+    if k >= len(sizes) - sizes.count(0):
+        for tiny in [g for g, size in enumerate(sizes) if size and not shares[g]]:
             richest = max((g for g in by_remainder if shares[g] > 1), key=lambda g: n * shares[g] - k * sizes[g])
-            shares[richest] -= 1
-            shares[shares.index(0)] += 1
+            shares[richest] -= 1  # the group furthest above its quota
+            shares[tiny] += 1
     return shares
 
 
@@ -255,13 +270,33 @@ def _is_float(x) -> bool:
     return x.is_floating_point() if _is_tensor(x) else x.dtype.kind == "f"
 
 
+def _sorted_by_torch(x) -> bool:
+    return str(x.dtype).removeprefix("torch.") in _SORTED
+
+
+def _copy(x):
+    return x.detach().clone() if _is_tensor(x) else np.array(x)
+
+
+def unmasked(name: str, values) -> np.ndarray:
+    """Return values as an array; refuse masked values, whose mask would be lost."""
+    if isinstance(values, np.ma.MaskedArray) and (masked := int(np.ma.getmaskarray(values).sum())):
+        raise ValueError(
+            f"{name} has {masked} masked values of {values.size}: drop these samples from all arrays, or fill the "
+            f"values with {name}.filled(...)"
+        )
+    return np.asarray(values)
+
+
 def as_losses(losses):
-    """Return losses after checking that they are real, one-dimensional and free of NaN."""
+    """Return losses after checking that they are real, one-dimensional, dense and free of NaN and of masked values."""
     if _is_tensor(losses):
         losses = losses.detach()
-        real = not (losses.is_complex() or str(losses.dtype) == "torch.bool")
+        if str(losses.layout) != "torch.strided":
+            raise ValueError(f"losses must be dense, got a tensor of layout {losses.layout}; give losses.to_dense()")
+        real = _sorted_by_torch(losses)
     else:
-        losses = np.asarray(losses)
+        losses = unmasked("losses", losses)
         real = losses.dtype.kind in "fiu"
     if not real:
         raise ValueError(f"losses must be real numbers, got dtype {losses.dtype}; convert it, for example to float32")
@@ -281,13 +316,13 @@ def as_losses(losses):
     return losses
 
 
-def smallest(losses, k: int):
-    """Return the mask of the k smallest values; ties go to the lower index."""
+def smallest(losses, k: int, where: str = ""):
+    """Return the mask of the k smallest values; ties go to the lower index. Errors say ``where`` the losses are."""
     threshold = losses.kthvalue(k).values if _is_tensor(losses) else np.partition(losses, k - 1)[k - 1]
     if threshold == np.inf:
         infinite = int(_sum(losses == np.inf))
         raise ValueError(
-            f"losses has {infinite} infinite values of {losses.shape[0]}, so that keeping {k} would keep "
+            f"losses has {infinite} infinite values of {losses.shape[0]}{where}, so that keeping {k} would keep "
             f"{k - losses.shape[0] + infinite} of them; lower alpha, or make the loss finite"
         )
     kept = losses < threshold
@@ -296,29 +331,41 @@ def smallest(losses, k: int):
     return kept
 
 
-def _group(groups, losses):
-    """Return sample indices in the order of their groups, and the groups' sizes."""
-    if not (_is_tensor(groups) and _is_tensor(losses)):
-        groups = np.asarray(groups)
-    if _is_tensor(groups):
-        whole = not (groups.is_floating_point() or groups.is_complex())
+def grouped(groups, losses):
+    """Return the samples' indices in the order of their groups, the groups' sizes and their labels, ascending."""
+    both = _is_tensor(groups) and _is_tensor(losses)
+    if both and _sorted_by_torch(groups) and not _is_float(groups):
+        groups = groups.to(losses.device)
     else:
-        whole = groups.dtype.kind in "iub"
-    if not whole:
-        raise ValueError(f"groups must be integer labels, got dtype {groups.dtype}; number the groups 0, 1, 2, ...")
+        groups = _labels(groups.cpu() if _is_tensor(groups) else groups)
     if groups.shape != losses.shape:
         raise ValueError(
             f"groups must have shape {tuple(losses.shape)}, one label for each sample, got {tuple(groups.shape)}"
         )
-    if _is_tensor(losses):
-        import torch
+    order = groups.argsort(stable=True) if _is_tensor(groups) else np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    starts = [0, *(_true_indices(ordered[1:] != ordered[:-1]) + 1).tolist()]
+    if _is_tensor(losses) and not _is_tensor(order):
+        order = sys.modules["torch"].from_numpy(order).to(losses.device)
+    return order, np.diff([*starts, len(losses)]).tolist(), ordered[starts].tolist()
 
-        groups = groups if _is_tensor(groups) else torch.from_numpy(groups.astype(np.int64))  # a copy torch can read
-        groups = groups.to(losses.device)
-        order, sizes = torch.argsort(groups, stable=True), torch.unique(groups, return_counts=True)[1]
+
+def _labels(groups) -> np.ndarray:
+    """Return group labels as an array, after checking that they are integers or text, and none is missing."""
+    if _is_tensor(groups):
+        found, named = groups.dtype, not (groups.is_floating_point() or groups.is_complex())
+        groups = groups.numpy() if named else groups
     else:
-        order, sizes = np.argsort(groups, kind="stable"), np.unique(groups, return_counts=True)[1]
-    return order, sizes.tolist()
+        groups = unmasked("groups", groups)
+        found, named = groups.dtype, groups.dtype.kind in "iubUST"
+        if groups.dtype.kind == "O":
+            named = any(all(isinstance(label, kind) for label in groups.flat) for kind in (str, Integral))
+    if not named:
+        raise ValueError(
+            f"groups must be integer labels, got dtype {found}; number the groups 0, 1, 2, ..., or name them by text, "
+            "with no label missing"
+        )
+    return groups
 
 
 def _falses_like(losses):

@@ -141,7 +141,8 @@ def scorecard(claims, recorded: dict):
     Raises
     ------
     ValueError
-        If the experiment lacks a field, value, metric or round of a claim; the message names the claim.
+        If a claim's experiment cannot be imported, or lacks a field, value, metric or round of the claim; the message
+        names the claim. An experiment without recorded tables gives the verdict "not run".
     """
     import pandas as pd
 
@@ -186,9 +187,13 @@ def _written(found, before, after, form) -> str:
 def _look_up(claim, before, after, recorded) -> tuple[Evidence | None, str]:
     """Return the evidence on a claim and its scale: the paper's, or "cpu" if "cpu" has more of the planned seeds."""
     name = claim["experiment"]
-    if name not in recorded:
+    try:
+        experiment = load(str(name))  # an empty cell is NaN
+    except ModuleNotFoundError as error:
+        raise ValueError(f"experiment {name!r} cannot be imported: {error}") from error
+    if not {name, f"{name}.runs"} <= set(recorded):
         return None, ""
-    experiment, tables = load(name), (recorded[f"{name}.runs"], recorded[name])
+    tables = recorded[f"{name}.runs"], recorded[name]
     scaled = "scale" in experiment.Config.ranges()
     most, at_scale = [], ""
     for scale in ("paper", "cpu") if scaled else ("simulated",):
@@ -224,7 +229,7 @@ class _Side(NamedTuple):
             raise ValueError(f"{side}_metric and {side}_plus are both empty: give a metric or a constant")
         if metric is not None and at is None:
             raise ValueError(f"{side}_round is empty: give a round, or last")
-        at = at if at in (None, "last") else int(at)
+        at = at if at in (None, "last") else int(str(at).removesuffix(".0"))  # pandas may read 5 as 5.0
         return cls(metric, at, str(where or "").split(), float(times or 1), float(plus or 0))
 
     def write(self, value: float, form: str) -> str:
@@ -237,8 +242,11 @@ class _Side(NamedTuple):
         """Return a value for each seed, or the constant."""
         if self.metric is None:
             return self.plus
-        if self.metric not in set(tables[1].metric):
+        rounds = set(tables[1]["round"][tables[1].metric == self.metric])
+        if not rounds:
             raise ValueError(f"no run has a metric {self.metric!r}")
+        if self.at not in {"last", *rounds}:
+            raise ValueError(f"no run has {self.metric} in round {self.at}; the last round is {max(rounds)}")
         chosen = {k: _value(v) for k, v in (f.split("=") for f in [*common, *self.where])}
         config = experiment.Config(**chosen).resolved()
         return self.times * records.series(tables, config, self.metric, self.at) + self.plus

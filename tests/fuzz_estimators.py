@@ -9,11 +9,11 @@ of the kept samples' losses and the last of its path, the kept samples have the 
 and without a warning the model is the one fitted to the inliers. Errors must be ValueErrors that say what to do.
 """
 
-import argparse
 import sys
 import time
 import warnings
 
+import fuzzing
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
@@ -213,26 +213,5 @@ def faults(seed: int) -> list[str]:
     return [f"{model.__class__.__name__} {getattr(model, 'estimator', '')!r:.60}: {fault}" for fault in found]
 
 
-def main(arguments=None) -> int:
-    """See the top of this file; return 1 if a problem has a fault."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=120)
-    parser.add_argument("--seed", type=int, help="only this problem")
-    parser.add_argument("--first", type=int, default=0, help="first seed")
-    asked = parser.parse_args(arguments)
-    np.seterr(all="ignore")
-    if asked.seed is not None:
-        print(*faults(asked.seed) or ["sound"], sep="\n")
-        return 0
-    end, seed, bad = time.monotonic() + asked.seconds, asked.first, 0
-    while time.monotonic() < end:
-        for fault in faults(seed):
-            bad += 1
-            print(f"--seed {seed}: {fault}", flush=True)
-        seed += 1
-    print(f"{seed - asked.first} problems, {bad} faults")
-    return int(bad > 0)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fuzzing.main(faults, __doc__.splitlines()[0]))

@@ -8,11 +8,10 @@ A problem is a seed. Each is checked against what must hold: the fit ends, at a 
 the fit is as good on the samples it keeps as a reference that scales every column; whole weights equal repetition.
 """
 
-import argparse
 import sys
 import time
-import warnings
 
+import fuzzing
 import numpy as np
 
 from itlm.least_squares import least_trimmed_squares
@@ -119,27 +118,5 @@ def faults(seed: int) -> list[str]:
     return found
 
 
-def main(arguments=None) -> int:
-    """See the top of this file; return 1 if a problem has a fault."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=120)
-    parser.add_argument("--seed", type=int, help="only this problem")
-    parser.add_argument("--first", type=int, default=0, help="first seed")
-    asked = parser.parse_args(arguments)
-    warnings.simplefilter("error")
-    np.seterr(all="ignore")
-    if asked.seed is not None:
-        print(*faults(asked.seed) or ["sound"], sep="\n")
-        return 0
-    end, seed, bad = time.monotonic() + asked.seconds, asked.first, 0
-    while time.monotonic() < end:
-        for fault in faults(seed):
-            bad += 1
-            print(f"--seed {seed}: {fault}", flush=True)
-        seed += 1
-    print(f"{seed - asked.first} problems, {bad} faults")
-    return int(bad > 0)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fuzzing.main(faults, __doc__.splitlines()[0]))

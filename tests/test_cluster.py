@@ -30,10 +30,11 @@ def there(tmp_path):
     return folder
 
 
-def snakemake(there, *options, path=None):
-    command = [sys.executable, "-m", "snakemake", "-s", "sweeps/Snakefile", *options, "--config", "grid=grid"]
+def snakemake(there, *options, path=None, config=()):
+    command = [sys.executable, "-m", "snakemake", "-s", "sweeps/Snakefile", *options]
+    command += ["--config", "grid=grid", "python=true", *config]
     environment = os.environ | ({"PATH": f"{path}{os.pathsep}{os.environ['PATH']}"} if path else {})
-    return subprocess.run([*command, "python=true"], cwd=there, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, cwd=there, env=environment, capture_output=True, text=True)
 
 
 def jobs(said: str) -> dict[str, list[dict]]:
@@ -50,6 +51,16 @@ def test_on_one_machine_there_is_a_worker_for_each_core(there):
     assert done.returncode == 0, done.stderr
     assert {rule: len(found) for rule, found in jobs(done.stdout).items()} == {"plan": 1, "worker": 3, "collect": 1}
     assert not any("slurm" in name for job in jobs(done.stdout)["worker"] for name in job)
+
+
+@pytest.mark.parametrize("parts", ["with a space", "it's; exit 1", "$HOME", "2026"])
+def test_the_folder_of_the_parts_may_have_any_name_that_a_shell_would_split(there, parts):
+    shown = there / "shown"
+    shown.write_text('#!/bin/sh\necho "$#:$5" >> said\n')
+    shown.chmod(0o755)
+    done = snakemake(there, "--cores", "1", config=[f"parts={parts}", f"python={shown}"])
+    assert done.returncode == 0, done.stderr
+    assert (there / "said").read_text().splitlines() == [f"6:{parts}", f"5:{parts}", f"6:{parts}"]  # --plan, --collect
 
 
 def test_the_profile_gives_each_worker_its_resources(there):

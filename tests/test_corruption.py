@@ -10,7 +10,9 @@ from scipy import stats
 from itlm.deep.corruption import (
     confusable_labels,
     imbalanced_subset,
+    mixture_of_sets,
     random_labels,
+    resized,
     stratified_subset,
     systematic_labels,
 )
@@ -82,6 +84,8 @@ def test_all_right_and_all_wrong(spoil, clean, rate):
         ({"labels": [0.0, 1.0]}, r"labels must be integers of shape \(n,\), got dtype float64"),
         ({"labels": [[0, 1]]}, r"labels must be integers .* shape \(1, 2\)"),
         ({"labels": ["a"]}, "labels must be integers"),
+        ({"labels": np.ma.array([0, 1], mask=[0, 1])}, "labels has 1 masked values of 2"),
+        ({"n_classes": 2.5}, "n_classes must be an integer of at least 0, got 2.5"),
         ({"clean": -0.1}, r"clean must be in \[0, 1\], got -0.1"),
         ({"clean": 60}, r"clean must be in \[0, 1\], got 60"),
         ({"clean": float("nan")}, r"clean must be in \[0, 1\], got nan"),
@@ -167,7 +171,7 @@ def test_the_seed_decides_the_subset():
     assert (first == again).all() and (first != other).any()
 
 
-@pytest.mark.parametrize("n", [0, -1, 11])
+@pytest.mark.parametrize("n", [0, -1, 11, 2.5, "3"])
 def test_a_subset_of_a_size_that_cannot_be_is_named(n):
     with pytest.raises(ValueError, match=f"n must be between 1 and the 10 samples there are, got {n}"):
         stratified_subset(np.arange(10), n, rng())
@@ -210,3 +214,47 @@ def test_confusable_errors_are_the_images_nearest_to_the_nearest_class():
         assert towards[noisy.is_bad & (labels == c)].min() > towards[~noisy.is_bad & (labels == c)].max()
     with pytest.raises(ValueError, match="labels has no sample of class 3"):
         confusable_labels(labels, images, 0.75, 4)
+
+
+# images, and what draws
+
+
+GREY = np.zeros((5, 4, 4), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mixture_of_sets(GREY, GREY, 0, 0.5, rng()), "n must be an integer of at least 1, got 0"),
+        (lambda: mixture_of_sets(GREY, GREY, 2.0, 0.5, rng()), "n must be an integer of at least 1, got 2.0"),
+        (lambda: mixture_of_sets(GREY, GREY, 4, 0.5, rng(), size=0), "size must be an integer of at least 1, got 0"),
+        (
+            lambda: mixture_of_sets(GREY / 255, GREY, 4, 0.5, rng()),
+            r"clean_images must be uint8, in 0\.\.255, got dtype float64: convert it, .*255 \* clean_images",
+        ),
+        (lambda: mixture_of_sets(GREY, GREY.astype(int), 4, 0.5, rng()), "bad_images must be uint8, .* dtype int64"),
+        (lambda: resized(GREY / 255, 8), "images must be uint8"),
+        (lambda: resized(GREY[0], 8), r"images must have shape \(n, height, width\) or .*, got \(4, 4\)"),
+    ],
+)
+def test_images_that_are_no_bytes_and_sizes_that_cannot_be_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("random", [3, None, np.random.RandomState(0)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda random: random_labels([0, 1], 0.5, 2, random),
+        lambda random: systematic_labels([0, 1], 0.5, 2, random),
+        lambda random: mixture_of_sets(GREY, GREY, 4, 0.5, random),
+        lambda random: stratified_subset([0, 1], 1, random),
+        lambda random: imbalanced_subset([0, 1], [1], 2, random),
+    ],
+)
+def test_a_seed_in_place_of_a_generator_is_named_with_the_remedy(call, random):
+    with pytest.raises(
+        ValueError, match=r"random must be a numpy.random.Generator, got .*: give numpy.random.default_"
+    ):
+        call(random)

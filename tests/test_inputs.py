@@ -60,6 +60,12 @@ def test_images_of_one_grey_are_zero_not_nan():
     assert (to_tensor(np.full((4, 5, 5), 7, np.uint8)) == 0).all()
 
 
+@pytest.mark.parametrize("convert", [to_tensor, to_tanh, lambda x: to_tensor((255 * x).astype(np.uint8), like=x)])
+def test_images_that_are_no_bytes_are_named(convert):
+    with pytest.raises(ValueError, match=r"(images|like) must be uint8, in 0\.\.255, got dtype float64: convert it"):
+        convert(np.full((4, 5, 5), 0.5))
+
+
 # in colour, and in [-1, 1]
 
 

@@ -80,6 +80,21 @@ def test_a_backdoor_moves_marked_images_into_the_target_class(source):
             lambda: watermark(drawn(GREY)[0], draw_mark("X", COLOUR, rng())),
             r"mark has 3 colour value\(s\), the images 1",
         ),
+        (
+            lambda: draw_mark("X", GREY, 3),
+            "random must be a numpy.random.Generator, got 3: give numpy.random.default_rng",
+        ),
+        (lambda: planting(4, 5, 1, random=3), "random must be a numpy.random.Generator, got 3"),
+        (lambda: planting(4, "5", 1), "target must be an integer of at least 0, got '5'"),
+        (lambda: planting("4", 5, 1), "source must be an integer of at least 0 or None, got '4'"),
+        (lambda: planting(4, 5, 1.0), "n_marked must be an integer of at least 0, got 1.0"),
+        (lambda: planting(4, 5, 1, labels=np.arange(60) % 10 / 2), "labels must be integers of shape .* dtype float64"),
+        (lambda: planting(4, 5, 1, labels=np.arange(59) % 10), "labels must have one label for .* 60 images, got 59"),
+        (
+            lambda: planting(4, 5, 1, images=drawn(GREY)[0] / 255),
+            r"images must be uint8, in 0\.\.255, got dtype float64",
+        ),
+        (lambda: watermark(drawn(GREY)[0] / 255, draw_mark("X", GREY, rng())), "images must be uint8, .* by .255 "),
         (lambda: planting(4, 4, 1), "source and target must differ, got 4 for both"),
         (lambda: planting(4, 5, 7), "n_marked must be in 0..6, the images of class 4, got 7"),
         (lambda: planting(None, 5, 55), "n_marked must be in 0..54, the images outside the target class, got 55"),
@@ -90,6 +105,7 @@ def test_a_backdoor_that_cannot_be_is_named(call, message):
         call()
 
 
-def planting(source, target, n_marked):
-    images, labels = drawn(GREY)
-    return backdoor(images, labels, draw_mark("X", GREY, rng()), n_marked, target, rng(), source=source)
+def planting(source, target, n_marked, random=None, images=None, labels=None):
+    images, labels = (drawn(GREY)[i] if x is None else x for i, x in enumerate((images, labels)))
+    mark, random = draw_mark("X", GREY, rng()), rng() if random is None else random
+    return backdoor(images, labels, mark, n_marked, target, random, source=source)

@@ -56,6 +56,25 @@ def test_an_injected_name_must_be_known():
         Example.from_notebook(injected)
 
 
+@pytest.mark.parametrize("option", ["--inject-paths", "--inject-input-path", "--inject-output-path"])
+def test_the_paths_that_papermill_injects_are_no_unknown_parameters(tmp_path, option):
+    cli, nbformat, testing = map(pytest.importorskip, ("papermill.cli", "nbformat", "click.testing"))
+    first = nbformat.v4.new_code_cell(
+        "alpha, n, noise, tanh = 0.5, None, 'random', True", metadata={"tags": ["parameters"]}
+    )
+    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    source, target = tmp_path / "in.ipynb", tmp_path / "out.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[first], metadata={"kernelspec": kernel}), source)
+    asked = [str(source), str(target), option, "-p", "alpha", "0.3", "--prepare-only"]
+    done = testing.CliRunner().invoke(cli.papermill, asked)
+    assert done.exit_code == 0, done.output
+    cells = [cell.source for cell in nbformat.read(target, 4).cells]
+    namespace = {"In": ["", *cells]}
+    for cell in cells:
+        exec(cell, namespace)
+    assert "PAPERMILL_" in cells[1] and Example.from_notebook(namespace) == Example(alpha=0.3)
+
+
 def test_a_parameter_that_the_notebook_lacks_is_named():
     with pytest.raises(ValueError, match="(?s)the notebook does not set n, tanh: add it to the .*noise: one of"):
         Example.from_notebook({"alpha": 0.5, "noise": "random"})

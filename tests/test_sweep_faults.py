@@ -1,6 +1,7 @@
 """Sweeps that go wrong: a fault is named with its file and line, and nothing that was recorded is lost."""
 
 import fcntl
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -8,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from runs import begun, finished, part, quick, run_and_collect, tables_in, texts, write
 
 from itlm import files, sweep
-from itlm.errors import Damaged, DataError, Missing, Refused
+from itlm.errors import Damaged, DataError, GridError, Missing, Refused
 from itlm.experiments import labels
 from itlm.records import record, tables
 from itlm.sweep import expand
@@ -46,6 +49,8 @@ def refused(capsys, path, *options):
         ("block: [{seed: 0}]\n", ": a grid has experiment, blocks and perhaps fixed, got experiment, block"),
         (None, ": a grid has experiment, blocks and perhaps fixed, got NoneType"),
         ("blocks: [{seed: 0}]\nexperiment: lables\n", ":3: experiment is given twice"),
+        ("blocks:\n  - {seed: 08}\n", ":3: seed must be an integer of at least 0, got '08' (YAML reads seed=08"),
+        ("blocks: [[2026-13-45]]\n", ":1: month must be in 1..12"),
     ],
 )
 def test_a_grid_that_cannot_be_run_is_named_with_its_line(tmp_path, capsys, text, message):
@@ -53,6 +58,41 @@ def test_a_grid_that_cannot_be_run_is_named_with_its_line(tmp_path, capsys, text
     path.write_text("" if text is None else f"experiment: labels\n{text}")
     assert f"{path}{message}" in refused(capsys, path)
     assert not list(tmp_path.glob("parts/*"))
+
+
+ODD = ["010", "-010", "0x1F", "0b11", "0b_", "1_000", "1:30", "190:20:30", "1_0.5", "1:30.5", "1_0.0e+1", "2026-13-45"]
+ODD += ["yes", "No", "ON", "off", "!!int x", "!!float x", "!!bool x", ""]
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize("form", ["{}", "[{}, 1]", "\n    - 0\n    - {}"])
+def test_a_value_that_yaml_does_not_read_as_it_looks_is_refused(tmp_path, form, text):
+    path, value = tmp_path / "grid.yaml", form.format(text)
+    if value == "[, 1]":
+        return  # no YAML at all
+    path.write_text(f"experiment: labels\nblocks:\n- noise: random\n  seed: {value}\n")
+    line, written = 4 + value.count("\n"), text.split()[-1] if text else "no value"
+    said = f"{path}:{line}: seed has {written}: YAML reads 010 as 8"
+    with pytest.raises(GridError, match=f"^{re.escape(said)}.*Write a decimal number without leading zeros"):
+        sweep.load(path)
+
+
+@given(value=st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans(), st.none(), st.text(max_size=5)))
+def test_values_that_look_like_what_they_are_are_read_as_such(tmp_path_factory, value):
+    path = tmp_path_factory.mktemp("grid") / "grid.yaml"
+    path.write_text(yaml.safe_dump({"experiment": "labels", "blocks": [{"seed": value, "clean": [value]}]}))
+    assert sweep.load(path)["blocks"] == [{"seed": value, "clean": [value]}]
+
+
+@given(text=st.from_regex(r"[-+]?[0-9._:xb]{1,6}(e[-+]?[0-9])?", fullmatch=True, alphabet="0123456789._:xb+-e"))
+def test_a_number_is_refused_or_read_as_python_reads_its_digits(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("grid") / "grid.yaml"
+    path.write_text(f"experiment: labels\nblocks:\n- seed: {text}\n")
+    try:
+        value = sweep.load(path)["blocks"][0]["seed"]
+    except GridError:
+        return
+    assert value == (float(text) if isinstance(value, int | float) else text)
 
 
 @pytest.mark.parametrize("name", ["lables", "data", "measures", "itlm.files", 3])
@@ -102,6 +142,22 @@ def test_a_package_that_an_experiment_needs_is_named(tmp_path, capsys, monkeypat
     path = tmp_path / "grid.yaml"
     path.write_text(yaml.safe_dump({"experiment": "labels", "blocks": [{"seed": 0}]}))
     assert f"{path}: labels needs torch: pip install 'itlm[torch,linear]'" in refused(capsys, path)
+
+
+def test_a_package_that_an_experiment_of_your_own_needs_is_named_without_our_extras(tmp_path, capsys, monkeypatch):
+    (tmp_path / "my_own_experiment.py").write_text("import a_package_that_is_not_there\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump({"experiment": "my_own_experiment", "blocks": [{"seed": 0}]}))
+    said = refused(capsys, path)
+    assert f"{path}: my_own_experiment needs a_package_that_is_not_there: install it" in said and "itlm[" not in said
+
+
+def test_plan_and_collect_exclude_each_other(place, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        sweep.main([write(place, {"seed": 0}), "--plan", "--collect"])
+    assert stopped.value.code == 2 and "--collect: not allowed with argument --plan" in capsys.readouterr().err
+    assert list((place / "parts").iterdir()) == []
 
 
 def test_a_checkpoint_that_is_refused_is_no_failed_run(place, capsys, monkeypatch):

@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from itlm.deep import images, training
 from itlm.deep.inputs import to_tensor
 from itlm.deep.networks import LeNet, initialised, pick_device
-from itlm.deep.training import Schedule, batches, derived_seed, fit, sample_losses
+from itlm.deep.training import Schedule, batches, derived_seed, fit, outputs, sample_losses
 from itlm.errors import Diverged
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -63,17 +63,17 @@ def made_up(n=N, seed=0):
     [
         ({}, "exactly one of epochs and steps, got epochs=None, steps=None"),
         ({"epochs": 1, "steps": 1}, "exactly one of epochs and steps, got epochs=1.0, steps=1"),
-        ({"epochs": -1}, r"epochs must be a number in \[0, 1000000000.0\] or None, got -1"),
-        ({"epochs": float("nan")}, r"epochs must be a number in \[0, 1000000000.0\] or None, got nan"),
-        ({"epochs": float("inf")}, r"epochs must be a number in \[0, 1000000000.0\] or None, got inf"),
+        ({"epochs": -1}, r"epochs must be a number in \[0, 1e\+09\] or None, got -1"),
+        ({"epochs": float("nan")}, r"epochs must be a number in \[0, 1e\+09\] or None, got nan"),
+        ({"epochs": float("inf")}, r"epochs must be a number in \[0, 1e\+09\] or None, got inf"),
         ({"steps": -1}, "steps must be an integer of at least 0 or None, got -1"),
         ({"steps": 2.5}, "steps must be an integer of at least 0 or None, got 2.5"),
         ({"steps": 1, "batch": 0}, "batch must be an integer of at least 1, got 0"),
         ({"steps": 1, "batch": 10.5}, "batch must be an integer of at least 1, got 10.5"),
-        ({"steps": 1, "lr": -0.1}, r"lr must be a number in \[0, 1000000000.0\], got -0.1"),
-        ({"steps": 1, "lr": float("inf")}, r"lr must be a number in \[0, 1000000000.0\], got inf"),
-        ({"steps": 1, "weight_decay": -1}, r"weight_decay must be a number in \[0, 1000000000.0\], got -1"),
-        ({"steps": 1, "weight_decay": float("inf")}, r"weight_decay must be a number in \[0, 1000000000.0\], got inf"),
+        ({"steps": 1, "lr": -0.1}, r"lr must be a number in \[0, 1e\+09\], got -0.1"),
+        ({"steps": 1, "lr": float("inf")}, r"lr must be a number in \[0, 1e\+09\], got inf"),
+        ({"steps": 1, "weight_decay": -1}, r"weight_decay must be a number in \[0, 1e\+09\], got -1"),
+        ({"steps": 1, "weight_decay": float("inf")}, r"weight_decay must be a number in \[0, 1e\+09\], got inf"),
         ({"steps": 1, "momentum": 1}, r"momentum must be a number in \[0, 0.999\], got 1"),
         ({"steps": 1, "momentum": -0.1}, r"momentum must be a number in \[0, 0.999\], got -0.1"),
         ({"steps": 1, "augment": True}, "augment must be one of 'none', 'mirror', 'shift', got True"),
@@ -372,6 +372,39 @@ def test_data_of_another_shape_and_epochs_without_a_step_are_named(digits, chang
 def test_a_selection_that_is_no_mask_of_the_samples_is_named(digits, kept):
     with pytest.raises(ValueError, match=r"kept must be .*bool.*shape \(200,\), got"):
         trained(LITTLE, *digits, kept, Schedule(epochs=1, batch=20), seed=0)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint8, np.int64])
+@pytest.mark.parametrize("tensors", [True, False])
+def test_labels_of_any_integer_type_and_arrays_are_fitted_like_tensors(digits, kind, tensors):
+    x, y = digits[0], digits[1].numpy().astype(kind)
+    x, y = (x, torch.tensor(y)) if tensors else (x.numpy(), y)
+    schedule, kept = Schedule(steps=3, batch=20), some()
+    expected = trained(LITTLE, *digits, kept, schedule, seed=0)
+    kept = kept if tensors else kept.numpy()
+    if not tensors:
+        kept.setflags(write=False)
+    network = trained(LITTLE, x, y, kept, schedule, seed=0)
+    assert same(network, expected)
+    assert torch.equal(sample_losses(network, x, y), sample_losses(network, *digits))
+    assert torch.equal(outputs(network, x), outputs(network, digits[0]))
+    assert tensors or same(trained(LITTLE, x.astype(">f8"), y, kept, schedule, seed=0), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": torch.zeros(N, 1, 28, 28, dtype=torch.uint8)}, "x must be float, got torch.uint8: scale it first"),
+        ({"x": np.zeros((N, 1, 28, 28), "U1")}, "x must be a tensor or an array of numbers, got dtype <U1"),
+        ({"x": np.ma.masked_less(np.zeros((N, 1, 28, 28)), 1)}, "x has .* masked values"),
+        ({"y": torch.zeros(N)}, "y must be integer labels, got torch.float32: number the classes 0, 1, 2"),
+        ({"y": np.zeros(N)}, "y must be integer labels, got torch.float32"),
+        ({"y": np.array(["cat"] * N)}, "y must be a tensor or an array of numbers, got dtype <U3"),
+    ],
+)
+def test_data_of_another_kind_are_named(digits, change, message):
+    with pytest.raises(ValueError, match=message):
+        trained(LITTLE, **{"x": digits[0], "y": digits[1]} | change, kept=None, schedule=Schedule(steps=1), seed=0)
 
 
 # half precision and compilation

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from decimal import ROUND_FLOOR, localcontext
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -41,16 +43,41 @@ def keeps_something(losses, alpha):
         (10**9, 1 - 1e-9, 10**9 - 1),
         (100, np.float32(0.29), 29),
         (np.int64(50), np.float64(0.1), 5),
+        (10**13, 0.3, 3 * 10**12),
+        (10**13, 0.9999999999, 10**13 - 10**3),
+        (10**13, 2 / 3, 6666666666666),
+        (10**15 + 1, 0.7, 7 * 10**14),
+        (10**13, 0.6 - 0.05, 55 * 10**11),
+        (1000, sum([0.001] * 550), 550),
+        (3, Fraction(1, 3), 1),
+        (3, Fraction(2, 3) - Fraction(1, 10**9), 1),
     ],
 )
 def test_n_kept_is_the_floor_of_the_decimal_meant(n, alpha, k):
     assert n_kept(n, alpha) == k
 
 
-@given(st.integers(1, 1000), st.integers(1, 1000))
-def test_n_kept_of_k_over_n_is_k(n, k):
-    k = min(k, n)
+@given(st.integers(1, 10**18), st.decimals(0, 1, places=10).filter(bool))
+def test_n_kept_of_a_short_decimal_is_exact_for_any_n(n, alpha):
+    with localcontext(prec=60):
+        k = int((n * alpha).to_integral_value(ROUND_FLOOR))
+    if k:
+        assert n_kept(n, float(alpha)) == k
+
+
+@given(st.integers(1, 10**6), st.floats(0, 1))
+def test_n_kept_of_k_over_n_is_k(n, share):
+    k = max(1, int(share * n))
     assert n_kept(n, k / n) == k
+
+
+@given(st.integers(1, 1000), st.integers(1, 1000), st.integers(-8, 8))
+def test_an_alpha_that_was_computed_may_be_off_by_its_rounding(n, k, steps):
+    alpha = min(k, n) / n
+    for _ in range(abs(steps)):
+        alpha = np.nextafter(alpha, np.sign(steps))
+    if alpha <= 1:
+        assert n_kept(n, alpha) == min(k, n)
 
 
 @pytest.mark.parametrize("alpha", [0, -0.1, 1.0001, float("nan"), float("inf"), "0.5", None, True, [0.5]])
@@ -170,6 +197,28 @@ def test_groups_of_any_kind_serve_tensors_and_arrays_alike():
     assert (trim(torch.tensor(losses[::-1].copy()), 0.5, groups=labels[::-1]).numpy() == kept[::-1]).all()
 
 
+@given(LOSSES, ALPHAS, st.data())
+def test_groups_may_be_named_by_text_or_be_categories(losses, alpha, data):
+    if not keeps_something(losses, alpha):
+        return
+    numbers = data.draw(hnp.arrays(np.int64, len(losses), elements=st.integers(0, 3)))
+    names = np.array(["ant", "bee", "cat", "dog"])[numbers]  # in the order of their numbers
+    kept = trim(losses, alpha, groups=numbers)
+    for groups in (names, names.astype(object), names.tolist(), pd.Series(names), pd.Categorical(names)):
+        assert (trim(losses, alpha, groups=groups) == kept).all()
+
+
+def test_tensors_may_have_groups_of_text_and_of_types_that_torch_cannot_sort():
+    torch = pytest.importorskip("torch")
+    losses, labels = torch.arange(6.0), np.array([2, 0, 2, 0, 2, 1])
+    kept = trim(losses, 0.5, groups=labels)
+    for groups in (np.array(["a", "b", "c"])[labels], labels.astype(np.uint64)):
+        assert torch.equal(trim(losses, 0.5, groups=groups), kept)
+    for name in ("uint16", "uint32", "uint64"):
+        assert torch.equal(trim(losses, 0.5, groups=torch.tensor(labels).to(getattr(torch, name))), kept)
+        assert (trim(losses.numpy(), 0.5, groups=torch.tensor(labels).to(getattr(torch, name))) == kept.numpy()).all()
+
+
 def test_equal_groups_get_equal_shares_whatever_their_losses():
     losses = np.r_[np.zeros(50), np.ones(50)]
     assert trim(losses, 0.6, groups=np.repeat([0, 1], 50)).reshape(2, 50).sum(1).tolist() == [30, 30]
@@ -214,6 +263,44 @@ def test_bad_tensors_are_named():
         trim(torch.zeros(2), 0.5, groups=torch.zeros(2))
 
 
+@pytest.mark.parametrize("kind", ["uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2"])
+def test_what_torch_cannot_sort_is_named(kind):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=f"losses must be real numbers, got dtype torch.{kind}; convert it"):
+        trim(torch.ones(4).to(getattr(torch, kind)), 0.5)
+
+
+def test_a_sparse_tensor_is_named():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=r"losses must be dense, got .*torch.sparse_coo; give losses.to_dense\(\)"):
+        trim(torch.ones(4).to_sparse(), 0.5)
+
+
+def test_a_mask_is_not_lost_in_silence():
+    masked = np.ma.array([9.0, 1, 2, 3], mask=[0, 1, 0, 1])
+    with pytest.raises(ValueError, match="losses has 2 masked values of 4: drop these samples from all arrays"):
+        trim(masked, 0.5)
+    with pytest.raises(ValueError, match="groups has 2 masked values of 4"):
+        trim(np.zeros(4), 0.5, groups=masked.astype(int))
+    with pytest.raises(ValueError, match="losses has 2 masked values of 4"):
+        list(iterate(lambda theta: masked, lambda theta, kept, t: theta, 0, 0.5, 1))
+    assert trim(np.ma.array([9.0, 1, 2, 3]), 0.5).tolist() == [False, True, True, False]  # nothing is masked
+
+
+@pytest.mark.parametrize("groups", [[7, 7, 9, 9], ["a", "a", "b", "b"]])
+def test_an_infinite_loss_that_would_be_kept_is_named_with_its_group(groups):
+    message = f"losses has 1 infinite values of 2 in group {groups[2]!r}, so that keeping 2 would keep 1"
+    for losses in (np.array([0, 1, np.inf, 0]), tensor([0, 1, np.inf, 0])):
+        with pytest.raises(ValueError, match=message):
+            trim(losses, 1, groups=groups)
+
+
+def tensor(values):
+    """A tensor, or an array where there is no torch."""
+    torch = sys.modules.get("torch")
+    return np.array(values) if torch is None else torch.tensor(values)
+
+
 def test_infinity_is_large_and_only_refused_when_kept():
     assert trim(np.array([np.inf, 0.0, 1.0]), 2 / 3).tolist() == [False, True, True]
 
@@ -223,6 +310,10 @@ def test_infinity_is_large_and_only_refused_when_kept():
     [
         (np.zeros(3, int), r"groups must have shape \(4,\), one label for each sample, got \(3,\)"),
         (np.zeros(4), "groups must be integer labels, got dtype float64"),
+        (["a", "b", None, "a"], "groups must be integer labels, got dtype object; .* no label missing"),
+        (pd.Categorical(["a", "b", None, "a"]), "groups must be integer labels, got dtype object"),
+        (np.array([1, "a", 2, 2], dtype=object), "groups must be integer labels, got dtype object"),
+        (np.zeros(4, "datetime64[s]"), "groups must be integer labels, got dtype datetime64"),
     ],
 )
 def test_bad_groups_are_named(groups, message):
@@ -322,6 +413,43 @@ def test_groups_hold_in_every_round():
     groups = np.arange(200) % 4
     for step in iterate(losses, update, theta, 0.7, 3, groups=groups):
         assert np.bincount(groups[step.kept]).tolist() == [35] * 4
+
+
+def reusing(make):
+    """Losses from one buffer, an update that overwrites the selection, and a select that returns one buffer."""
+    buffer, chosen = make([0.0] * 6), make([False] * 6)
+
+    def losses(theta):
+        buffer[:] = make([float((i + theta) % 6) for i in range(6)])
+        return buffer
+
+    def update(theta, kept, t):
+        kept[:] = False
+        return theta + 1
+
+    def select(losses, alpha):
+        chosen[:] = trim(losses, alpha)
+        losses[:] = -1.0
+        return chosen
+
+    return losses, update, select
+
+
+@pytest.mark.parametrize("chooses", [False, True])
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_what_the_callers_functions_do_to_their_arrays_rewrites_no_round(kind, chooses):
+    make = np.array if kind == "numpy" else pytest.importorskip("torch").tensor
+    losses, update, select = reusing(make)
+    steps = []
+    for step in iterate(losses, update, 0, 0.5, 5, select=select if chooses else None):
+        steps.append(step)
+        if step.t == 3:
+            step.kept[:] = False  # by the one who reads it: the run goes on as it would have
+    for step in steps:
+        expected = [(i + step.t) % 6 for i in range(6)]
+        assert step.losses.tolist() == expected and step.objective == 3
+        assert step.kept.tolist() == [loss < 3 and step.t != 3 for loss in expected]
+        assert (step.n_entered, step.n_left) == ((0, 3) if step.t == 0 else (1, 1))
 
 
 # select
@@ -463,6 +591,13 @@ def test_a_round_with_a_mass_prints_how_many_samples_are_kept_not_how_much():
     torch = pytest.importorskip("torch")
     for mass in (np.array([3.0, 0.5, 0.0]), torch.tensor([3.0, 0.5, 0.0])):
         assert repr(Round(0, None, None, mass, 0.7, 1.5, 0, 1)).startswith("Round 0: 2 of 3 kept, ")
+
+
+def test_fuzzed_problems_are_sound():
+    pytest.importorskip("torch")
+    import fuzz_trimming
+
+    assert not {seed: found for seed in range(200) if (found := fuzz_trimming.faults(seed))}
 
 
 # the package

@@ -111,8 +111,9 @@ def test_a_claim_is_filled_from_recorded_runs():
     assert (row["n"], row["scale"], row["verdict"]) == ("3", "cpu", "reproduced")
     row = judged(one | {"seeds": 5}, {"labels": values, "labels.runs": runs})
     assert row["n"] == "3 of 5"
-    row = judged(one, {})
-    assert row["verdict"] == "not run"
+    for partly in ({}, {"labels": values}, {"labels.runs": runs}):  # a sweep may be about to write the other
+        assert judged(one, partly)["verdict"] == "not run"
+    assert judged(one | {"before_round": 0.0}, {"labels": values, "labels.runs": runs})["ours"] == row["ours"]
 
 
 def test_a_claim_is_judged_at_the_papers_scale_unless_another_has_more_seeds():
@@ -178,6 +179,12 @@ def test_a_claim_about_simulated_data_may_set_each_side_apart():
         ({"before_metric": "test_acuracy"}, "metric 'test_acuracy'"),
         ({"after_metric": "auc_of_nothing"}, "metric 'auc_of_nothing'"),
         ({"after_round": "lsat"}, "'lsat'"),
+        ({"before_round": 7}, "no run has test_accuracy in round 7; the last round is 2"),
+        ({"after_round": "-1"}, "no run has test_accuracy in round -1"),
+        ({"after_round": 1.5}, "'1.5'"),
+        ({"experiment": "lables"}, "experiment 'lables' cannot be imported: No module named 'lables'"),
+        ({"experiment": np.nan}, "experiment nan cannot be imported"),
+        ({"experiment": "measures"}, "itlm.experiments.measures is no experiment"),
         ({"after_round": None}, "after_round is empty: give a round, or last"),
         ({"after_metric": None}, "after_metric and after_plus are both empty: give a metric or a constant"),
         ({"after_times": "twice"}, "'twice'"),

@@ -107,7 +107,42 @@ def test_no_mass_keeps_nothing_and_all_of_it_everything():
     assert trim_mass(np.array([2.0, 1.0]), weights, 1).tolist() == [0.5, 2.0]
 
 
+@given(SAMPLES, ALPHAS)
+def test_a_weight_of_zero_is_no_sample_and_groups_may_have_gaps_or_names(samples, alpha):
+    losses, weights, groups = samples
+    weights, times = weights - 1, weights.astype(int) - 1
+    if int(alpha * weights.sum()) >= 1:
+        each = trim(np.repeat(losses, times), alpha, groups=np.repeat(groups, times))
+        for labels in (groups, 5 * groups - 7, np.array(["a", "b", "c"])[groups]):
+            assert (trim_mass(losses, weights, alpha, groups=labels) == repeated(each, weights)).all()
+
+
 # faults
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1e308, 1e308], "weights sum to inf, outside 1e-150 to 1e\\+150: divide them by their largest"),
+        ([0.5e-310, 0.5e-310], "weights sum to 1e-310, outside"),
+        ([1.0, np.nan], "weights must be finite, 0 or more and not all 0"),
+        ([1.0, -1.0], "weights must be finite"),
+        ([0.0, 0.0], "weights must be finite"),
+        ([1.0, 1.0, 1.0], r"weights must have shape \(2,\), one a sample, got \(3,\)"),
+        (np.ma.array([1.0, 1.0], mask=[0, 1]), "weights has 1 masked values of 2"),
+        ([1j, 1j], "weights must be real numbers, got dtype complex128"),
+        (["1", "2"], "weights must be real numbers, got dtype <U1"),
+    ],
+)
+def test_bad_weights_are_named(weights, message):
+    with pytest.raises(ValueError, match=message):
+        trim_mass(np.array([0.0, 1.0]), weights, 0.5)
+
+
+def test_an_infinite_loss_is_named_with_its_group():
+    losses, weights = np.array([0.0, 1.0, np.inf]), np.array([1.0, 1.5, 1.0])
+    with pytest.raises(ValueError, match="losses has 1 infinite values of 1 in group 'b', so that keeping a"):
+        trim_mass(losses, weights, 0.8, groups=["a", "a", "b"])
 
 
 def test_an_infinite_loss_that_would_be_kept_is_named():

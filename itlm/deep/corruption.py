@@ -3,13 +3,17 @@
 The truth goes into the record of a run. No function of the method receives it.
 """
 
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 
+from ..parameters import whole
+from ..trimming import unmasked
+
 __all__ = [
-    "Mixture", "NoisyLabels", "confusable_labels", "imbalanced_subset", "mixture_of_sets", "random_labels", "resized",
-    "stratified_subset", "systematic_labels",
+    "Mixture", "NoisyLabels", "check_random", "confusable_labels", "imbalanced_subset", "integers", "mixture_of_sets",
+    "pixels", "random_labels", "resized", "stratified_subset", "systematic_labels",
 ]  # fmt: skip
 
 
@@ -67,7 +71,8 @@ def random_labels(labels, clean: float, n_classes: int, random: np.random.Genera
     Raises
     ------
     ValueError
-        If labels are not integers of shape (n,) in 0, ..., n_classes - 1, or clean or n_classes is out of range.
+        If labels are not integers of shape (n,) in 0, ..., n_classes - 1, clean or n_classes is out of range, or random
+        is not a generator.
     """
     labels = _check(labels, clean, n_classes)
     is_bad = _choose(labels, clean, n_classes, random)
@@ -144,20 +149,24 @@ def mixture_of_sets(
     ----------
     clean_images, bad_images : array of uint8, shape (m, height, width) or (m, height, width, channels)
         The two sets; m may differ.
-    n : int
+    n : int, at least 1
         Total number of images drawn.
     clean : float in [0, 1]
         Fraction drawn from the clean set (alpha* in the paper): round(clean n) images.
     random : numpy.random.Generator
         Draws the images and their order.
-    size : int, optional
+    size : int, at least 1, optional
         Side in pixels of the images returned; those of another size go through `resized`. None keeps their size.
 
     Raises
     ------
     ValueError
-        If clean is out of range, a set has too few images, or their channels or, without ``size``, shapes differ.
+        If clean or n is out of range, images are not uint8, a set has too few images, or their channels or, without
+        ``size``, shapes differ. Also if random is not a generator.
     """
+    check_random(random)
+    n = whole(1).check("n", n)
+    clean_images, bad_images = pixels("clean_images", clean_images), pixels("bad_images", bad_images)
     if not 0 <= clean <= 1:
         raise ValueError(f"clean must be in [0, 1], got {clean}: it is the fraction of images from the clean set")
     shapes = [np.shape(images)[1:] for images in (clean_images, bad_images)]
@@ -179,8 +188,8 @@ def mixture_of_sets(
 
 
 def resized(images, size: int) -> np.ndarray:
-    """Resize square uint8 images to a side of ``size`` pixels, by Lanczos resampling if their side differs."""
-    images = np.asarray(images)
+    """Resize uint8 images to squares of ``size`` pixels a side, by Lanczos resampling if their shape differs."""
+    images, size = pixels("images", images), whole(1).check("size", size)
     if images.shape[1:3] == (size, size) or len(images) == 0:
         return images.reshape(len(images), size, size, *images.shape[3:])
     from PIL import Image
@@ -191,10 +200,11 @@ def resized(images, size: int) -> np.ndarray:
 def stratified_subset(labels, n: int, random: np.random.Generator) -> np.ndarray:
     """Choose n samples with the classes in their original proportions, by largest remainder: ascending indices, (n,).
 
-    An n below 1 or above the number of samples raises ValueError.
+    ValueError is raised for an n below 1 or above the number of samples, or if random is not a generator.
     """
-    labels = np.asarray(labels)
-    if not 1 <= n <= len(labels):
+    check_random(random)
+    labels = unmasked("labels", labels)
+    if not isinstance(n, Integral) or not 1 <= n <= len(labels):
         raise ValueError(f"n must be between 1 and the {len(labels)} samples there are, got {n}")
     classes, sizes = np.unique(labels, return_counts=True)
     shares = n * sizes // len(labels)
@@ -219,9 +229,10 @@ def imbalanced_subset(labels, rare, ratio: float, random: np.random.Generator) -
     Raises
     ------
     ValueError
-        For a class that labels lack, or a ratio below 1.
+        For a class that labels lack, a ratio below 1, or if random is not a generator.
     """
-    labels = np.asarray(labels)
+    check_random(random)
+    labels = unmasked("labels", labels)
     classes, sizes = np.unique(labels, return_counts=True)
     missing = sorted(set(np.asarray(rare).tolist()) - set(classes.tolist()))
     if missing:
@@ -232,11 +243,39 @@ def imbalanced_subset(labels, rare, ratio: float, random: np.random.Generator) -
     return _draw(labels, dict(zip(classes, thinned, strict=True)), random)
 
 
-def _check(labels, clean, n_classes) -> np.ndarray:
-    labels = np.asarray(labels)
+def check_random(random) -> None:
+    """Raise ValueError unless random is a NumPy generator."""
+    if not isinstance(random, np.random.Generator):
+        raise ValueError(
+            f"random must be a numpy.random.Generator, got {random!r}: give numpy.random.default_rng(seed)"
+        )
+
+
+def pixels(name: str, images) -> np.ndarray:
+    """Return images as an array of uint8, shape (n, height, width) or (n, height, width, channels); else ValueError."""
+    images = unmasked(name, images)
+    if images.dtype != np.uint8:
+        raise ValueError(
+            f"{name} must be uint8, in 0..255, got dtype {images.dtype}: convert it, for images in [0, 1] by "
+            f"(255 * {name}).round().astype(numpy.uint8)"
+        )
+    if images.ndim not in (3, 4):
+        raise ValueError(
+            f"{name} must have shape (n, height, width) or (n, height, width, channels), got {images.shape}"
+        )
+    return images
+
+
+def integers(labels) -> np.ndarray:
+    """Return labels as int64, shape (n,); raise ValueError for another dtype or shape."""
+    labels = unmasked("labels", labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(f"labels must be integers of shape (n,), got dtype {labels.dtype}, shape {labels.shape}")
-    labels = labels.astype(np.int64)  # before any arithmetic: uint8 would wrap around
+    return labels.astype(np.int64)  # before any arithmetic: uint8 would wrap around
+
+
+def _check(labels, clean, n_classes) -> np.ndarray:
+    labels, n_classes = integers(labels), whole().check("n_classes", n_classes)
     outside = (labels < 0) | (labels >= n_classes)
     if outside.any():
         first = int(np.flatnonzero(outside)[0])
@@ -251,6 +290,7 @@ def _check(labels, clean, n_classes) -> np.ndarray:
 
 
 def _choose(labels, clean, n_classes, random) -> np.ndarray:
+    check_random(random)
     sizes = np.bincount(labels, minlength=n_classes)
     bad = sizes - np.round(clean * sizes).astype(int)
     mask = np.zeros(len(labels), bool)

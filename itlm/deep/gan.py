@@ -19,6 +19,7 @@ from torch.nn.functional import relu, softplus
 from ..errors import Diverged
 from . import networks, training
 from .inputs import from_tanh
+from .threads import few_threads
 
 __all__ = [
     "LOSSES", "STATISTICS", "Loss", "Recipe", "fit", "generated", "images", "latents", "make", "outputs",
@@ -145,7 +146,7 @@ def fit(recipe: Recipe, x, kept, *, seed: int, start=None, watch=None, note: str
     every = max(1, (len(x) if kept is None else int(kept.sum())) // recipe.batch)  # steps an epoch
     score_step = max(1, round(recipe.score_at * n_steps))
     total = torch.zeros((), device=device)
-    with training.progress(n_steps, note) as bar:
+    with few_threads(D, x, recipe.batch), training.progress(n_steps, note) as bar:
         for step, batch in enumerate(training.batches(len(x), schedule, generator, kept), 1):
             real = x[batch]
             z = torch.randn(len(batch), networks.LATENT, generator=generator, device=device)
@@ -224,8 +225,10 @@ def sample_losses(gan, x, recipe: Recipe) -> torch.Tensor:
 def outputs(D, x, recipe: Recipe) -> torch.Tensor:
     """Return a discriminator's outputs as used for scoring: (n,), large if an image looks real."""
     D.train(recipe.statistics == "batch")  # this changes running statistics, which are then never used
+    batch = recipe.batch if D.training else 500
     try:
-        return torch.cat([D(part) for part in x.split(recipe.batch if D.training else 500)])
+        with few_threads(D, x, batch):
+            return torch.cat([D(part) for part in x.split(batch)])
     finally:
         D.eval()
 
@@ -239,7 +242,8 @@ def latents(n: int = 32, seed: int = 0) -> torch.Tensor:
 def generated(gan, latents) -> torch.Tensor:
     """Generate images from latent vectors: (n, channels, size, size) in [-1, 1]."""
     device = next(gan.parameters()).device
-    return torch.cat([gan.generator(part.to(device)) for part in latents.split(500)])
+    with few_threads(gan.generator, latents, 500):
+        return torch.cat([gan.generator(part.to(device)) for part in latents.split(500)])
 
 
 def images(gan, latents) -> np.ndarray:

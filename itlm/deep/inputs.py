@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from .corruption import pixels
+
 __all__ = ["AUGMENT", "augmented", "from_tanh", "in_colour", "to_tanh", "to_tensor"]
 
 AUGMENT = ("none", "mirror", "shift")
@@ -17,14 +19,19 @@ def to_tensor(images, like=None) -> torch.Tensor:
         Grey or colour images.
     like : array of uint8, optional
         Images whose mean and standard deviation are used, such as the training images for the test images.
+
+    Raises
+    ------
+    ValueError
+        If images are not uint8, or have another number of dimensions.
     """
 
-    def scaled(pixels):
-        x = torch.tensor(pixels).float().div_(255)
+    def scaled(name, images):
+        x = torch.tensor(pixels(name, images)).float().div_(255)
         return (x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)).contiguous()
 
-    x = scaled(images)
-    reference = x if like is None else scaled(like)
+    x = scaled("images", images)
+    reference = x if like is None else scaled("like", like)
     dims = (0, 2, 3)
     return (x - reference.mean(dims, keepdim=True)) / reference.std(dims, keepdim=True).clamp_min(1e-6)
 
@@ -32,9 +39,9 @@ def to_tensor(images, like=None) -> torch.Tensor:
 def to_tanh(images) -> torch.Tensor:
     """Scale uint8 images, (n, size, size) or (n, size, size, 3), to [-1, 1], the range of the generator's tanh.
 
-    The result is a float32 tensor, shape (n, channels, size, size).
+    The result is a float32 tensor, shape (n, channels, size, size). Images of another dtype raise ValueError.
     """
-    x = torch.tensor(images).float().div_(127.5).sub_(1)
+    x = torch.tensor(pixels("images", images)).float().div_(127.5).sub_(1)
     x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)
     return x.contiguous(memory_format=torch.channels_last)  # the faster layout, as in `itlm.deep.training.fit`
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..parameters import one_of
+from ..parameters import one_of, whole
+from .corruption import check_random, integers, pixels
 
 __all__ = ["MARKS", "Backdoor", "Mark", "backdoor", "draw_mark", "watermark"]
 
@@ -73,8 +74,10 @@ def draw_mark(name: str, shape: tuple, random: np.random.Generator, *, at: tuple
     Raises
     ------
     ValueError
-        For an unknown mark, a mark that does not fit, or a colour that the image cannot have.
+        For an unknown mark, a mark that does not fit, or a colour that the image cannot have. Also if random is not a
+        generator.
     """
+    check_random(random)
     one_of(*MARKS).check("name", name)
     steps, size, channels = np.array(MARKS[name]), np.array(shape[:2]), 1 if len(shape) == 2 else shape[2]
     low, high = -steps.min(0), size - steps.max(0)  # bounds of the middle
@@ -116,9 +119,9 @@ def watermark(images, mark: Mark) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the mark does not fit: drawn for larger images, or for another number of channels.
+        If images are not uint8, or the mark does not fit: drawn for larger images, or for another number of channels.
     """
-    marked = np.array(images)
+    marked = pixels("images", images).copy()
     size, channels = marked.shape[1:3], 1 if marked.ndim == 3 else marked.shape[3]
     for name, at, side in zip(("rows", "columns"), mark, size, strict=False):
         if at.min() < 0 or at.max() >= side:
@@ -140,21 +143,27 @@ def backdoor(
         As for `watermark`.
     labels : array of int, shape (n,)
         True labels.
-    n_marked : int
+    n_marked : int, at least 0
         Number of images marked. The paper marks 5 % of the target class, 250 images of CIFAR-10.
-    target : int
+    target : int, at least 0
         The label of marked images (b in the paper's pairs "a to b").
     random : numpy.random.Generator
         Draws the images to mark.
-    source : int, optional
+    source : int, at least 0, optional
         The true class of marked images (a). By default any class except the target.
 
     Raises
     ------
     ValueError
-        If source and target are the same, or n_marked exceeds the number of eligible images.
+        If source and target are the same, or n_marked exceeds the number of eligible images. Also if images are not
+        uint8, labels, n_marked, target or source not integers, or random is not a generator.
     """
-    labels = np.asarray(labels).astype(np.int64)
+    check_random(random)
+    images, labels = pixels("images", images), integers(labels)
+    if len(images) != len(labels):
+        raise ValueError(f"labels must have one label for each of the {len(images)} images, got {len(labels)}")
+    n_marked, target = whole().check("n_marked", n_marked), whole().check("target", target)
+    source = whole(optional=True).check("source", source)
     if source == target:
         raise ValueError(f"source and target must differ, got {source} for both: the label would not change")
     eligible = np.flatnonzero(labels != target if source is None else labels == source)
@@ -162,6 +171,6 @@ def backdoor(
         whose = "outside the target class" if source is None else f"of class {source}"
         raise ValueError(f"n_marked must be in 0..{len(eligible)}, the images {whose}, got {n_marked}")
     chosen = np.sort(random.choice(eligible, n_marked, replace=False))
-    marked, given, is_bad = np.array(images), labels.copy(), np.zeros(len(labels), bool)
+    marked, given, is_bad = images.copy(), labels.copy(), np.zeros(len(labels), bool)
     marked[chosen], given[chosen], is_bad[chosen] = watermark(marked[chosen], mark), target, True
     return Backdoor(marked, given, is_bad, float(is_bad.mean()))

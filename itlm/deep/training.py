@@ -21,9 +21,11 @@ from tqdm import tqdm
 
 from ..errors import Diverged
 from ..parameters import Parameters, flag, one_of, parameter, real, whole
+from ..trimming import unmasked
 from .checkpoints import Checkpoint
 from .inputs import AUGMENT, augmented
 from .networks import initialised, pick_device
+from .threads import few_threads
 
 __all__ = [
     "Schedule", "batches", "count_steps", "filled_steps", "steps_of", "Fitted", "fit", "outputs", "sample_losses",
@@ -174,10 +176,10 @@ def fit(
     ----------
     make_network : callable, () -> torch.nn.Module
         Makes the network.
-    x : tensor, shape (n, channels, height, width)
-        Inputs, float; moved to the device once if they are on another.
-    y : tensor of int64, shape (n,)
-        Labels as given.
+    x : tensor or array of float, shape (n, channels, height, width)
+        Inputs; moved to the device once if they are on another. An array becomes float32.
+    y : tensor or array of int, shape (n,)
+        Labels as given; they become int64.
     kept : tensor or array of bool, shape (n,), or None
         The samples to fit (S_t); None for all.
     schedule : Schedule
@@ -206,8 +208,8 @@ def fit(
     itlm.errors.Refused
         For a checkpoint of another fit.
     ValueError
-        For x or y of another shape, epochs too few for a step, fewer samples than a batch, or labels outside the
-        network's classes.
+        For x or y of another shape or dtype, epochs too few for a step, fewer samples than a batch, or labels outside
+        the network's classes.
     """
     x, y, kept = _checked(x, y, kept, pick_device(device))
     n_steps, device = steps_of(schedule, len(x)), x.device
@@ -225,7 +227,7 @@ def fit(
     network.train()
     forward = torch.compile(network) if schedule.compiled else network  # shares the weights; for training only
     total = torch.zeros((), device=device)
-    with progress(n_steps, note, done=first) as bar:
+    with few_threads(network, x, schedule.batch), progress(n_steps, note, done=first) as bar:
         for batch in batches(len(x), replace(schedule, epochs=None, steps=n_steps - first), generator, kept):
             for group in optimizer.param_groups:
                 group["lr"] = schedule.lr_at(step, n_steps)
@@ -275,12 +277,17 @@ def _precision(device: torch.device) -> tuple[torch.dtype, torch.amp.GradScaler]
 
 def _checked(x, y, kept, device):
     """Check the data of a fit, and move them to the device."""
+    x, y = _tensor("x", x), _labels(y)
+    if not x.is_floating_point():
+        raise ValueError(f"x must be float, got {x.dtype}: scale it first, uint8 images by itlm.deep.inputs.to_tensor")
+    if y.dtype != torch.int64:
+        raise ValueError(f"y must be integer labels, got {y.dtype}: number the classes 0, 1, 2, ...")
     if x.ndim != 4:
         raise ValueError(f"x must have shape (n, channels, height, width), got {tuple(x.shape)}: reshape it")
     if y.shape != (len(x),):
         raise ValueError(f"y must have one label for each of the {len(x)} samples in x, got shape {tuple(y.shape)}")
     if kept is not None:
-        kept = torch.as_tensor(kept, device=device)
+        kept = _tensor("kept", kept).to(device)
         if kept.dtype != torch.bool or kept.shape != (len(x),):
             raise ValueError(
                 f"kept must be a bool mask of shape ({len(x)},), got {kept.dtype} of shape {tuple(kept.shape)}"
@@ -305,14 +312,15 @@ def sample_losses(
     batch : int
         Number of samples in one forward pass.
     """
-    device = next(network.parameters()).device
+    device, x, y = next(network.parameters()).device, _tensor("x", x), _labels(y)
     modes = [(module, module.training) for module in network.modules()]  # parts may differ in mode
     network.eval()
     try:
-        parts = [
-            loss(network(a.to(device)), b.to(device), reduction="none")
-            for a, b in zip(x.split(batch), y.split(batch), strict=True)
-        ]
+        with few_threads(network, x, batch):
+            parts = [
+                loss(network(a.to(device)), b.to(device), reduction="none")
+                for a, b in zip(x.split(batch), y.split(batch), strict=True)
+            ]
     finally:
         for module, mode in modes:
             module.training = mode
@@ -322,8 +330,9 @@ def sample_losses(
 @torch.no_grad()
 def outputs(network: nn.Module, x: torch.Tensor, *, batch: int = 1000) -> torch.Tensor:
     """Return a network's outputs for all samples, in its present mode: (n, n_classes), on its device."""
-    device = next(network.parameters()).device
-    return torch.cat([network(part.to(device)) for part in x.split(batch)])
+    device, x = next(network.parameters()).device, _tensor("x", x)
+    with few_threads(network, x, batch):
+        return torch.cat([network(part.to(device)) for part in x.split(batch)])
 
 
 def derived_seed(seed: int, t: int) -> int:
@@ -335,6 +344,22 @@ def progress(n_steps: int, note: str, *, done: int = 0) -> tqdm:
     """Make a progress bar that vanishes at the end; outside a terminal it updates every 5 seconds."""
     often = 0.2 if sys.stderr.isatty() else 5.0  # seconds
     return tqdm(total=n_steps, initial=done, desc=note, unit="step", leave=False, delay=2, mininterval=often)
+
+
+def _labels(y) -> torch.Tensor:
+    """Return integer labels as a tensor of int64, and others as they are."""
+    y = _tensor("y", y)
+    return y if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool else y.long()
+
+
+def _tensor(name: str, values) -> torch.Tensor:
+    """Return a tensor as it is; of an array, make one of float32 (the type of the weights), int64 or bool."""
+    if isinstance(values, torch.Tensor):
+        return values
+    values, kinds = unmasked(name, values), {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}
+    if values.dtype.kind not in kinds:
+        raise ValueError(f"{name} must be a tensor or an array of numbers, got dtype {values.dtype}")
+    return torch.tensor(values.astype(kinds[values.dtype.kind], order="C"))
 
 
 def _check_labels(network, x, y) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..trimming import check_alpha, n_kept
-from ..weighted import total_weight
+from ..trimming import check_alpha, n_kept, unmasked
+from ..weighted import as_floats, as_weights, total_weight
 
 WIDE = 1e150  # squares of much larger numbers overflow; squares of columns much below 1 / WIDE vanish
 ROUNDING = 1e-11  # rounding error of a residual, relative to the terms it is the difference of, about the centre
@@ -86,8 +86,7 @@ def checked(X, y, alpha, weights, ones) -> tuple[Rows, np.ndarray | None]:
     check_alpha(alpha)
     if hasattr(X, "toarray"):
         raise ValueError("X is sparse, which is not supported: give X.toarray()")
-    X = np.asarray(X)
-    y = np.ascontiguousarray(y, dtype=np.float64)
+    X, y = unmasked("X", X), as_floats("y", y)
     if X.ndim != 2 or not X.size:
         raise ValueError(f"X must have shape (n, d), both at least 1, got {X.shape}")
     if y.shape != (len(X),):
@@ -95,11 +94,7 @@ def checked(X, y, alpha, weights, ones) -> tuple[Rows, np.ndarray | None]:
     if X.dtype.kind not in "fiub":
         raise ValueError(f"X must be real numbers, got dtype {X.dtype}")
     if weights is not None:
-        weights = np.ascontiguousarray(weights, dtype=np.float64)
-        if weights.shape != y.shape:
-            raise ValueError(f"weights must have shape {y.shape}, one a sample, got {weights.shape}")
-        if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-            raise ValueError("weights must be finite, 0 or more and not all 0")
+        weights = as_weights(weights, len(y))
     check_numbers(X, y)
     counted = None if weights is None or weights.all() else weights > 0
     if counted is not None:

@@ -36,6 +36,7 @@ from .rows import (
     residuals,
 )
 from .starts import compete
+from .threads import few_threads
 
 __all__ = ["TrimmedFit", "least_trimmed_squares"]
 
@@ -149,11 +150,14 @@ def search(rows: Rows, n_starts: int | None, max_iter: int, random_state: int) -
     while nested[-1].n >= 4 * (least := max(1000, 10 * rows.d)):
         nested.append(nested[-1].sample(max(least, nested[-1].n // 16), random))
     few = nested.pop()
-    fits = [replace(_concentrate(few, theta, max_iter), start=name) for name, theta in compete(few, n_starts, random)]
+    with few_threads(few.n * few.d):
+        starts = compete(few, n_starts, random)
+        fits = [replace(_concentrate(few, theta, max_iter), start=name) for name, theta in starts]
     while nested:  # continue the fit of least trimmed sum on the larger sample
         larger = nested.pop()
-        best = min(fits, key=lambda fit: _objective(larger, fit.coef)) if len(fits) > 1 else fits[0]
-        fits = [replace(_concentrate(larger, best.coef, max_iter, best.threshold), start=best.start)]
+        with few_threads(larger.n * larger.d):
+            best = min(fits, key=lambda fit: _objective(larger, fit.coef)) if len(fits) > 1 else fits[0]
+            fits = [replace(_concentrate(larger, best.coef, max_iter, best.threshold), start=best.start)]
     return min(fits, key=lambda fit: fit.objective)
 
 
@@ -301,17 +305,18 @@ def _settle(rows, normal, theta, kept, h, threshold):
             np.subtract(rows.y[part], X @ theta, out=r[part])
             gradient += X.T @ (r[part] * kept[part])
         objective = float(np.square(r, where=kept, out=np.zeros_like(r)).sum())
-        if not objective < best[0]:  # what would still change is rounding
+        if not objective <= best[0] * (1 + 1e-12):  # the correction was rounding
             break
         best = (objective, theta, r)
         correction = cholesky(normal.A, gradient)
         if correction is None:
             theta = minimum_norm(rows.at(kept), rows.y[kept], rows.ones)
             continue
-        length = np.sqrt(normal.A.diagonal())
-        if (length * np.abs(correction)).max() <= (1e-9 if attempt else 1e-12) * (length * np.abs(theta)).max():
-            break
+        length, before = np.sqrt(normal.A.diagonal()), theta
         theta = theta + correction
+        if (length * np.abs(correction)).max() <= (1e-9 if attempt else 1e-12) * (length * np.abs(before)).max():
+            best = (objective, theta, r)  # too small a correction to read the samples again
+            break
         if not attempt:  # the correction was not tiny
             normal.set_to(kept)
     objective, theta, r = best
