@@ -344,8 +344,9 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 
 # %% tags=["hide-input"]
 for norm, one, other in (("batch", 0.1, 0.5), ("batch", 1.0, 0.5), ("batch", 0.25, 0.5), ("none", 0.25, 1.0)):
-    found = verdicts.evidence(last[norm, one], last[norm, other])
-    print(f"{norm}: {said[other]} rather than {said[one]}: {found} points")
+    both = last[norm, one].index.intersection(last[norm, other].index)
+    found = verdicts.evidence(last[norm, one][both], last[norm, other][both])
+    print(f"{norm}: {said[other]} rather than {said[one]}: {found} points ({found.n} seeds)")
 
 # %% [markdown]
 # Whether that is what the paper did, it does not say. We kept to the setting that we had chosen by Round 0 alone for
