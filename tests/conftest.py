@@ -62,3 +62,8 @@ def place(tmp_path, monkeypatch):
     use(tmp_path / "results", tmp_path / "few.npz")
     yield tmp_path
     label_noise.forget()
+
+
+def pytest_collection_modifyitems(items):
+    """Run notebooks first: a long test at the end would leave the other worker idle."""
+    items.sort(key=lambda item: item.get_closest_marker("notebook") is None)
