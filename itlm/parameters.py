@@ -163,7 +163,9 @@ def alpha_of(clean: float) -> float:
     return max(round(clean - 0.05, 10), 0.05)
 
 
-def parameter(default: Any, allowed: Range, meaning: str = "", *, none: str = "", more: str = "") -> Any:
+def parameter(
+    default: Any, allowed: Range, meaning: str = "", *, none: str = "", more: str = "", earlier: Any = None
+) -> Any:
     """Declare a field of `Parameters`.
 
     Parameters
@@ -178,9 +180,13 @@ def parameter(default: Any, allowed: Range, meaning: str = "", *, none: str = ""
         are used in the notebook's comment and in the docstring.
     more : str
         Further sentences, for the docstring only.
+    earlier : object, optional
+        Value of the runs recorded before the field existed; by default the field's default. It keeps their keys valid
+        if the scale sets the field.
     """
     allowed = replace(allowed, optional=default is None, meaning=meaning, none=none or allowed.none)
-    return field(default=default, metadata={"range": allowed, "more": more})
+    absent = default if earlier is None else earlier
+    return field(default=default, metadata={"range": allowed, "more": more, "absent": absent})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +216,15 @@ class Parameters:
     def changed(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+    def named(self) -> dict[str, Any]:
+        """Return the fields that a run's key names: those whose value is not what a missing field means."""
+        return {name: value for name, value in self.changed().items() if value != self.absent()[name]}
+
+    @classmethod
+    def absent(cls) -> dict[str, Any]:
+        """Return, for each field, the value of a recorded run that lacks the field."""
+        return {f.name: f.metadata["absent"] for f in fields(cls)}
 
     @classmethod
     def ranges(cls) -> dict[str, Range]:

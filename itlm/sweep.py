@@ -224,12 +224,12 @@ def faults(name: str) -> list[str]:
 
 
 def configuration(experiment, row: dict[str, str]):
-    """Return the configuration of a recorded row; fields that the table lacks have their defaults."""
-    given = {}
-    for f in fields(experiment.Config):
-        if text := row.get(f.name):
-            kind = f.metadata["range"].kind
-            given[f.name] = kind(text) if kind is not bool else {"True": True, "False": False}.get(text, text)
+    """Return the configuration of a recorded row; missing fields as in `itlm.parameters.Parameters.absent`."""
+    given = experiment.Config.absent()
+    for name, allowed in experiment.Config.ranges().items():
+        if text := row.get(name):
+            kind = allowed.kind
+            given[name] = kind(text) if kind is not bool else {"True": True, "False": False}.get(text, text)
     return experiment.Config(**given)
 
 

@@ -27,7 +27,7 @@
 # %pip install -q "itlm[torch,notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-scale: str = "demo"  # data and budget: demo, cpu or paper
+scale: str = "demo"  # data and budget: demo, cpu, paper or authors
 dataset: str = None  # image set: mnist5k, mnist or fashion_mnist; None: set by the scale
 noise: str = "systematic"  # kind of label noise: systematic, random or confusable
 clean: float = 0.6  # fraction of clean samples (alpha* in the paper), in [0, 1]
@@ -49,6 +49,10 @@ epochs: float = None  # epochs over all n images in each fit, in (0, 1000]; None
 rounds: int = None  # updates (T in Algorithm 1), in [0, 50]; None: set by the scale
 batch: int = None  # samples a gradient step, in [1, 10000]; None: set by the scale
 lr: float = None  # learning rate of SGD, in (0, 10]; None: set by the scale
+shape: str = None  # learning rate over a fit: constant, drop or one_cycle; None: set by the scale
+partial: bool = None  # whether an epoch's last batch may be smaller than the others; None: set by the scale
+pixels: str = None  # range of the pixels: standardised or unit; None: set by the scale
+initial: str = None  # initial weights: torch or normal; None: set by the scale
 
 # %% tags=["hide-input"]
 import time

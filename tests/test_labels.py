@@ -81,7 +81,7 @@ def test_nothing_is_left_open_once_resolved_and_what_was_given_stays(scale):
         ("dataset", "minst", "dataset must be one of 'mnist5k', 'mnist', 'fashion_mnist' or None, got 'minst'"),
         ("noise", "uniform", "noise must be one of 'systematic', 'random', 'confusable', got 'uniform'"),
         ("method", "ltlm", "method must be one of 'itlm', 'oracle', 'centroid', 'gce', .* got 'ltlm'"),
-        ("scale", "big", "scale must be one of 'demo', 'cpu', 'paper', got 'big'"),
+        ("scale", "big", "scale must be one of 'demo', 'cpu', 'paper', 'authors', got 'big'"),
         ("activation", "gelu", "activation must be one of 'tanh', 'relu', got 'gelu'"),
         ("alpha", 0, r"alpha must be a number in \(0, 1\] or None, got 0"),
         ("alpha", 1.3, r"alpha must be a number in \(0, 1\] or None, got 1.3"),

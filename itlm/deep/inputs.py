@@ -10,7 +10,7 @@ __all__ = ["AUGMENT", "augmented", "from_tanh", "in_colour", "to_tanh", "to_tens
 AUGMENT = ("none", "mirror", "shift")
 
 
-def to_tensor(images, like=None) -> torch.Tensor:
+def to_tensor(images, like=None, *, standardised: bool = True) -> torch.Tensor:
     """Scale uint8 images to mean 0 and standard deviation 1 per channel: float32, (n, channels, height, width).
 
     Parameters
@@ -19,6 +19,8 @@ def to_tensor(images, like=None) -> torch.Tensor:
         Grey or colour images.
     like : array of uint8, optional
         Images whose mean and standard deviation are used, such as the training images for the test images.
+    standardised : bool, default True
+        False scales pixels to [0, 1] instead.
 
     Raises
     ------
@@ -31,6 +33,8 @@ def to_tensor(images, like=None) -> torch.Tensor:
         return (x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)).contiguous()
 
     x = scaled("images", images)
+    if not standardised:
+        return x
     reference = x if like is None else scaled("like", like)
     dims = (0, 2, 3)
     return (x - reference.mean(dims, keepdim=True)) / reference.std(dims, keepdim=True).clamp_min(1e-6)

@@ -13,6 +13,7 @@ __all__ = [
 
 
 NORMALISATIONS = one_of("batch", "none")
+INITIAL = one_of("torch", "normal")
 
 
 def initialised(make: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -45,11 +46,13 @@ class LeNet(nn.Sequential):
     bounded : bool, default True
         Pass the logits through tanh, as the authors do. The cross-entropy of ten classes is then between 0.80 and 4.21,
         so no single sample can dominate the loss.
+    initial : {"torch", "normal"}
+        Initial weights: torch's, or the authors', from N(0, 0.02^2) with biases 0.
     channels : tuple of three int
         Widths of the two convolutions and of the dense layer.
     """
 
-    def __init__(self, n_classes=10, *, activation="tanh", bounded=True, channels=(20, 50, 500)):
+    def __init__(self, n_classes=10, *, activation="tanh", bounded=True, initial="torch", channels=(20, 50, 500)):
         curves = {"tanh": nn.Tanh, "relu": nn.ReLU}
         curve = curves[one_of(*curves).check("activation", activation)]
         a, b, c = channels
@@ -66,6 +69,8 @@ class LeNet(nn.Sequential):
             nn.Linear(c, n_classes),
         ]
         super().__init__(*layers, *([nn.Tanh()] if bounded else []))
+        if INITIAL.check("initial", initial) == "normal":
+            self.apply(_normal)
 
 
 class WideResNet(nn.Module):
@@ -213,6 +218,14 @@ def _he(layer) -> None:
         nn.init.zeros_(layer.bias)
 
 
+def _normal(layer) -> None:
+    """Initialise one layer: weights from N(0, 0.02^2), those of batch norm from N(1, 0.02^2), biases 0."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0 if isinstance(layer, nn.BatchNorm2d) else 0.0, 0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
 # DC-GAN (Radford, Metz & Chintala 2015): strided convolutions, no pooling, no hidden dense layer.
 
 LATENT = 100  # length of a latent vector
@@ -245,7 +258,7 @@ class Generator(nn.Sequential):
             layers += [nn.ConvTranspose2d(a * width, b * width, 4, stride=2, padding=1, bias=False)]
         layers += [nn.BatchNorm2d(width), nn.ReLU(), nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1)]
         super().__init__(*layers, nn.Tanh())
-        self.apply(_radford)
+        self.apply(_normal)
 
 
 class Discriminator(nn.Sequential):
@@ -271,7 +284,7 @@ class Discriminator(nn.Sequential):
             layers += [] if plain else [nn.BatchNorm2d(b * width)]
             layers += [nn.LeakyReLU(0.2)]
         super().__init__(*layers, nn.Conv2d(stages[-1] * width, 1, side), nn.Flatten(0))
-        self.apply(_radford)
+        self.apply(_normal)
 
 
 class GAN(nn.Module):
@@ -294,11 +307,3 @@ def _stages(size):
     if size not in _STAGES:
         raise ValueError(f"size must be one of {', '.join(map(str, _STAGES))} pixels, got {size}")
     return _STAGES[size]
-
-
-def _radford(layer) -> None:
-    """Initialise one layer: weights from N(0, 0.02), those of batch norm from N(1, 0.02), biases 0."""
-    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
-        nn.init.normal_(layer.weight, 1.0 if isinstance(layer, nn.BatchNorm2d) else 0.0, 0.02)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)

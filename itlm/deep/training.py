@@ -50,6 +50,10 @@ class Schedule(Parameters):
     )  # fmt: skip
     steps: int | None = parameter(None, whole(), "gradient steps (M in Algorithm 2)", none="see epochs")
     batch: int = parameter(100, whole(1), "samples a step (N in Algorithm 2)")
+    partial: bool = parameter(
+        False, flag(), "whether an epoch ends with a smaller batch if its samples do not fill the last one",
+        more="Otherwise the samples left over are skipped in that epoch. Needs ``steps``.",
+    )  # fmt: skip
     lr: float = parameter(0.1, real(0, 1e9), "peak learning rate (eta in Algorithm 2)")
     shape: str = parameter(
         "constant", one_of(*SHAPES), "learning rate over time",
@@ -77,9 +81,30 @@ class Schedule(Parameters):
         if (self.epochs is None) == (self.steps is None):
             raise ValueError(f"give exactly one of epochs and steps, got epochs={self.epochs}, steps={self.steps}")
 
+        if self.partial and self.steps is None:
+            raise ValueError(
+                f"partial=True needs steps, got epochs={self.epochs}: steps an epoch depend on the samples kept"
+            )
+
     def n_steps(self, n: int) -> int:
         """Return the number of gradient steps of one fit; n counts all samples, kept or dropped."""
         return self.steps if self.steps is not None else count_steps(self.epochs, n, self.batch)
+
+    @property
+    def least(self) -> int:
+        """The smallest number of samples that a fit can see."""
+        return 1 if self.partial else self.batch
+
+    def batches_of(self, n_kept: int) -> int:
+        """Return the number of batches in one epoch over the kept samples."""
+        return -(-n_kept // self.batch) if self.partial else n_kept // self.batch
+
+    def visits(self, n: int, n_kept: int) -> int:
+        """Return the number of sample visits of one fit to ``n_kept`` of n samples."""
+        if not self.partial:
+            return self.n_steps(n) * self.batch
+        epochs, more = divmod(self.n_steps(n), self.batches_of(n_kept))
+        return epochs * n_kept + more * self.batch
 
     def lr_at(self, step: int, n_steps: int) -> float:
         """Return the learning rate of a step, 0 <= step < n_steps."""
@@ -116,7 +141,7 @@ def batches(n: int, schedule: Schedule, generator: torch.Generator, kept=None) -
     """Yield the batches of one fit, ``schedule.n_steps(n)`` in all, as indices into the n samples: int64, (batch,).
 
     Each epoch over the kept samples is a fresh permutation, cut into batches. Samples that do not fill a batch are left
-    out of that epoch.
+    out of that epoch, or are a smaller batch if ``schedule.partial``.
 
     Parameters
     ----------
@@ -132,19 +157,19 @@ def batches(n: int, schedule: Schedule, generator: torch.Generator, kept=None) -
     Raises
     ------
     ValueError
-        If fewer samples are kept than fill a batch.
+        If fewer samples are kept than fill a batch, or none if ``schedule.partial``.
     """
     device = generator.device
     pool = torch.arange(n, device=device) if kept is None else kept.to(device).nonzero().squeeze(1)
-    if len(pool) < schedule.batch:
+    if len(pool) < schedule.least:
         raise ValueError(
-            f"kept has {len(pool)} samples, fewer than a batch of {schedule.batch}: lower batch or raise the fraction "
+            f"kept has {len(pool)} samples, fewer than a batch of {schedule.least}: lower batch or raise the fraction "
             "kept"
         )
     left = schedule.n_steps(n)
     while left > 0:
         order = pool[torch.randperm(len(pool), generator=generator, device=device)]
-        for batch in order.split(schedule.batch)[: min(left, len(pool) // schedule.batch)]:
+        for batch in order.split(schedule.batch)[: min(left, schedule.batches_of(len(pool)))]:
             yield batch
             left -= 1
 
@@ -220,7 +245,7 @@ def fit(
     # Channels-last is the faster layout on CPU and GPU; these networks are 1.5 times as fast on a CPU.
     network, x = network.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
     half, scaler = _precision(device)
-    every = max(1, (len(x) if kept is None else int(kept.sum())) // schedule.batch)  # steps an epoch
+    every = max(1, schedule.batches_of(len(x) if kept is None else int(kept.sum())))  # steps an epoch
     history = []
     state = Checkpoint(checkpoint, network, optimizer, scaler, generator, (schedule, seed, loss, kept, x, y), history)
     step = first = state.load()

@@ -100,7 +100,7 @@ def _schedule(c: Config, t: int, n_seen: int) -> training.Schedule:
     rest = recipe.step_settings(c) | {"epochs": c.epochs}
     if c.method not in ("naive", "oracle"):
         rest |= {"early": c.early, "early_epochs": c.early_epochs if c.stop_early else c.epochs}
-    return recipe.schedule(t, n_seen, **rest)
+    return recipe.schedule(t, n_seen, c.n, **rest)
 
 
 def rounds(

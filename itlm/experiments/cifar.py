@@ -106,7 +106,7 @@ def _schedule(c: Config, t: int, n_seen: int) -> training.Schedule:
     rest = recipe.step_settings(c) | {"epochs": c.epochs, "compiled": c.compiled}
     if c.method == "itlm":
         rest |= {"early": c.early, "early_epochs": c.early_epochs, "equal": c.equal}
-    return recipe.schedule(t, n_seen, **rest)
+    return recipe.schedule(t, n_seen, c.n, **rest)
 
 
 def rounds(

@@ -1,6 +1,6 @@
 """Images with label noise, and the samples that the baselines train on. Shared by `labels` and `cifar`."""
 
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +38,15 @@ forget = _images.cache_clear  # frees the image sets that this process has read
 
 
 def draw(
-    dataset: str, n: int, noise: str, clean: float, seed: int, *, held_out: int = 0, imbalance: float = 1.0
+    dataset: str,
+    n: int,
+    noise: str,
+    clean: float,
+    seed: int,
+    *,
+    held_out: int = 0,
+    imbalance: float = 1.0,
+    standardised: bool = True,
 ) -> Task:
     """Draw a task from a labelled image set.
 
@@ -57,6 +65,8 @@ def draw(
         the test images.
     imbalance : float, at least 1
         Samples of a common class for each sample of a rare class; `RARE` lists the rare classes.
+    standardised : bool
+        As for `itlm.deep.inputs.to_tensor`.
 
     Raises
     ------
@@ -77,13 +87,13 @@ def draw(
         data = data._replace(test_x=data.train_x[others], test_y=data.train_y[others])
     noisy = _spoilt(noise, data.train_y[chosen], data.train_x[chosen], clean, random)
     also = _spoilt(noise, data.test_y, data.test_x, clean, np.random.default_rng([seed, 2]))
-    device = pick_device()
+    device, scaled = pick_device(), partial(to_tensor, standardised=standardised)
     return Task(
-        x=to_tensor(data.train_x[chosen]).to(device),
+        x=scaled(data.train_x[chosen]).to(device),
         y=torch.as_tensor(noisy.labels, device=device),
         is_bad=noisy.is_bad,
         rate=noisy.rate,
-        test_x=to_tensor(data.test_x, like=data.train_x[chosen]).to(device),
+        test_x=scaled(data.test_x, like=data.train_x[chosen]).to(device),
         test_y=torch.as_tensor(data.test_y.astype(np.int64), device=device),
         images=data.train_x[chosen],
         noisy_test_y=torch.as_tensor(also.labels, device=device),

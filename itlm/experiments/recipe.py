@@ -1,5 +1,6 @@
 """Networks, schedules and scales of the experiments on images of 32 x 32 pixels."""
 
+import math
 from dataclasses import dataclass
 
 from torch import nn
@@ -92,24 +93,37 @@ def step_settings(c: Recipe) -> dict:
 
 
 def schedule(
-    t: int, n_seen: int, *, epochs: float, early: int = 0, early_epochs: float = 0, equal: str = "steps", **rest
+    t: int, n_seen: int, n: int, *, epochs: float, early: int = 0, early_epochs: float = 0, equal: str = "steps", **rest
 ) -> training.Schedule:
     """Return the schedule of fit number t.
 
     Parameters
     ----------
-    t, n_seen : int
-        Number of the fit, from 0, and number of samples that the fit sees.
+    t, n_seen, n : int
+        Number of the fit, from 0; number of samples that the fit sees, and of all samples.
     epochs : float
         Epochs of a full fit, over all n samples if ``equal`` is ``"steps"``, else over the samples that the fit sees.
     early, early_epochs : int, float
         Number of fits stopped early, and their epochs over the samples that they see.
     equal : {"steps", "epochs"}
-        Budget that all full fits share.
+        Budget that all full fits share. With ``partial``, ``"steps"`` means that all see ``epochs`` n samples, rounded
+        down to whole epochs over the samples that each fit sees, as in the authors' code.
     **rest
         Further fields of `itlm.deep.training.Schedule`.
+
+    Raises
+    ------
+    ValueError
+        If the epochs do not fill a batch, or are less than one epoch with ``partial``.
     """
-    if t >= early and equal == "steps":
-        return training.Schedule(epochs=epochs, **rest)
+    shared = t >= early and equal == "steps"
     name, value = ("early_epochs", early_epochs) if t < early else ("epochs", epochs)
+    if rest.get("partial"):
+        whole_epochs = math.floor((value * n / n_seen if shared else value) + 1e-9)
+        if not whole_epochs:
+            raise ValueError(f"{name}={value} are less than one epoch over {n_seen} samples: raise {name}")
+        one = training.Schedule(steps=0, **rest)
+        return training.Schedule(steps=whole_epochs * one.batches_of(n_seen), **rest)
+    if shared:
+        return training.Schedule(epochs=epochs, **rest)
     return training.Schedule(steps=training.filled_steps(value, n_seen, rest["batch"], name), **rest)

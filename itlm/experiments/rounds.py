@@ -144,7 +144,7 @@ def itlm(
     """
     n = len(given.y)
     if rounds:
-        must_fill_a_batch(n_kept(n, alpha), n, s.schedule(0, n).batch, "alpha", alpha)
+        must_fill_a_batch(n_kept(n, alpha), n, s.schedule(0, n).least, "alpha", alpha)
 
     def update(theta, kept, t):
         return fit(s, given, kept, t + 1, before=theta, checkpoint=checkpoint).network
@@ -168,7 +168,7 @@ def once(s: Settings, given, kept, *, by: tuple, checkpoint=None, watch=None) ->
         Name and value of the parameter that determines how many samples are kept, for the error.
     """
     n = len(given.y)
-    must_fill_a_batch(int(kept.sum()), n, s.schedule(0, n).batch, *by)
+    must_fill_a_batch(int(kept.sum()), n, s.schedule(0, n).least, *by)
     fitted = fit(s, given, kept, 0, checkpoint=checkpoint, watch=watch)
     return single(fitted.network, _losses(s, given)(fitted.network), kept, fitted.history)
 

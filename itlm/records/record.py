@@ -100,11 +100,11 @@ def begin(experiment: str, recipe: int, config, data: str) -> Record:
 
 
 def key(experiment: str, recipe: int, config, data: str) -> str:
-    """Digest a run's experiment, recipe number, data and the fields that differ from their defaults.
+    """Digest a run's experiment, recipe number, data and the fields of `itlm.parameters.Parameters.named`.
 
     A new field with a default keeps old keys valid; a raised recipe number does not. Parameters as for `begin`.
     """
-    named = {"experiment": experiment, "recipe": recipe, "data": data[:12], "fields": config.changed()}
+    named = {"experiment": experiment, "recipe": recipe, "data": data[:12], "fields": config.named()}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
 
 

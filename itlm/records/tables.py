@@ -7,7 +7,6 @@
 
 import csv
 import io
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -141,8 +140,8 @@ def series(tables, config, metric: str, at: int | str = "last"):
     tables : pair of DataFrame
         ``results("x.runs")`` and ``results("x")``.
     config : itlm.parameters.Parameters
-        The run's parameters, resolved; the seed is ignored. Fields that the tables lack count as recorded at their
-        default.
+        The run's parameters, resolved; the seed is ignored. Fields that the tables lack count as recorded at the
+        value that `itlm.parameters.Parameters.absent` gives.
     metric : str
         Name of the number.
     at : int or "last"
@@ -169,15 +168,15 @@ def runs_of(runs, config):
     is as for `series`.
     """
     runs = runs[runs.status == "ok"]
-    for f in fields(config):
-        want = getattr(config, f.name)
-        if f.name == "seed":
+    for name, absent in config.absent().items():
+        want = getattr(config, name)
+        if name == "seed":
             continue
-        if f.name not in runs:
-            runs = runs if want == f.default else runs[:0]
+        if name not in runs:
+            runs = runs if want == absent else runs[:0]
         else:
-            column = runs[f.name]
-            runs = runs[(column == want) | (column.isna() & (want == f.default or want is None))]
+            column = runs[name]
+            runs = runs[(column == want) | (column.isna() & (want == absent or want is None))]
     runs = runs[runs.recipe == runs.recipe.max()]
     if "data" in runs and runs.data.nunique() > 1:
         runs = runs[runs.data == runs.sort_values("utc").data.iloc[-1]]
