@@ -23,6 +23,11 @@ class Later(labels.Config):
 
     mirrored: bool = parameter(False, flag(), "whether images are mirrored")
     width: int = parameter(20, whole(1), "channels")
+    size: int | None = parameter(None, whole(1), "side of the images, pixels", earlier=28)
+
+    def resolved(self):
+        """Every field set; the size is the scale's."""
+        return super().resolved().filled({"size": 32 if self.scale == "authors" else 28})
 
 
 def part(folder, name, seed=0, status="", values=(1.0,), experiment="labels", key=None):

@@ -240,6 +240,34 @@ def test_early_fits_are_short_and_the_others_equal_in_what_was_asked(monkeypatch
     assert labels.visits(config) == 20 * sum(steps)
 
 
+@pytest.mark.parametrize("alpha", [0.25, 0.55, 0.85])
+def test_the_authors_fits_see_as_many_samples_in_whole_epochs(monkeypatch, alpha):
+    config, seen = Config(scale="authors", dataset="mnist5k", n=230, batch=100, epochs=3, rounds=2, alpha=alpha), []
+
+    def fit(make, x, y, kept, schedule, fit=training.fit, **rest):
+        n_seen = len(y) if kept is None else int(kept.sum())
+        seen.append((n_seen, schedule.visits(len(y), n_seen), schedule.n_steps(len(y)), schedule.shape))
+        return fit(make, x, y, kept, schedule, **rest)
+
+    monkeypatch.setattr(training, "fit", fit)
+    *_, last = rounds(config)
+    for n_seen, visits, steps, shape in seen:
+        assert visits % n_seen == 0 and 3 * 230 - n_seen < visits <= 3 * 230
+        assert steps == visits // n_seen * -(-n_seen // 100) and shape == "drop"
+    assert labels.visits(config) == sum(visits for _, visits, *_ in seen)
+
+
+def test_the_authors_pixels_lie_between_zero_and_one():
+    given = task(small(scale="authors", dataset="mnist5k"))
+    assert torch.equal(given.x, torch.tensor(given.images).unsqueeze(1) / 255)
+    assert 0 <= float(given.test_x.min()) and float(given.test_x.max()) == 1
+
+
+def test_epochs_of_the_authors_that_are_less_than_one_are_named():
+    with pytest.raises(ValueError, match="epochs=0.5 are less than one epoch over 200 samples: raise epochs"):
+        next(rounds(small(scale="authors", dataset="mnist5k", epochs=0.5)))
+
+
 @pytest.mark.parametrize("changes", [{"early": 1}, {"equal": "epochs"}, {"method": "gce", "equal": "steps"}])
 def test_what_a_way_of_choosing_cannot_go_with_is_named(changes):
     with pytest.raises(ValueError, match="choose='noisy_validation'"):

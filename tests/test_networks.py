@@ -222,6 +222,12 @@ def test_weights_begin_as_radford_has_them():
     assert abs(float(weights.mean())) < 1e-3 and abs(float(weights.std()) - 0.02) < 1e-3
 
 
+def test_lenet_may_begin_as_the_authors_have_it():
+    network = initialised(lambda: LeNet(initial="normal"), 0)
+    for layer in (layer for layer in network if hasattr(layer, "weight")):
+        assert abs(float(layer.weight.detach().std()) - 0.02) < 2e-3 and not layer.bias.any()
+
+
 def test_a_size_without_stages_is_named():
     with pytest.raises(ValueError, match="size must be one of 28, 32, 64 pixels, got 30"):
         Generator(30)

@@ -26,6 +26,7 @@ def test_a_new_field_keeps_old_keys():
     for fields in ({}, {"seed": 3, "method": "oracle"}, {"clean": 0.7}):
         assert key(labels.Config(**fields)) == key(Later(**fields))
     assert key(Later(width=21)) != key(Later())
+    assert key(Later(size=32)) != key(Later()) == key(Later(size=28))
 
 
 def test_a_key_names_the_run_and_stays_what_it_is():

@@ -104,6 +104,15 @@ def test_a_field_added_later_counts_as_recorded_at_its_default():
     assert len(tables.series((both, values), config, "test_accuracy")) == 3
 
 
+@pytest.mark.parametrize("column", [False, True])  # a table without the field, or with an empty cell in the old rows
+def test_a_field_that_the_scale_sets_counts_as_recorded_at_what_older_runs_had(column):
+    runs, values = recorded(*runs_of())
+    old = runs.assign(size=pd.NA) if column else runs
+    for size, found in ((None, 3), (28, 3), (32, 0)):
+        config = Later(scale="cpu", size=size).resolved()
+        assert len(tables.series((old, values), config, "test_accuracy")) == found
+
+
 def test_rounds_and_seeds_make_a_table_and_a_runs_last_round_is_its_own():
     runs, values = recorded(*runs_of())
     config, *_ = runs_of()

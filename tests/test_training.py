@@ -76,6 +76,7 @@ def made_up(n=N, seed=0):
         ({"steps": 1, "weight_decay": float("inf")}, r"weight_decay must be a number in \[0, 1e\+09\], got inf"),
         ({"steps": 1, "momentum": 1}, r"momentum must be a number in \[0, 0.999\], got 1"),
         ({"steps": 1, "momentum": -0.1}, r"momentum must be a number in \[0, 0.999\], got -0.1"),
+        ({"epochs": 1, "partial": True}, "partial=True needs steps, got epochs=1.0"),
         ({"steps": 1, "augment": True}, "augment must be one of 'none', 'mirror', 'shift', got True"),
         ({"steps": 1, "shape": "cosine"}, "shape must be one of 'constant', 'drop', 'one_cycle', got 'cosine'"),
     ],
@@ -116,22 +117,26 @@ def test_the_learning_rate_has_its_shape(shape, rates):
 
 
 @settings(deadline=None)
-@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 30), st.integers(0, 9), st.booleans())
-def test_a_pass_is_a_permutation_of_the_kept_cut_into_batches(n, batch, steps, seed, everything):
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 30), st.integers(0, 9), st.booleans(), st.booleans())
+def test_a_pass_is_a_permutation_of_the_kept_cut_into_batches(n, batch, steps, seed, everything, partial):
     kept = None if everything else some(seed, n)
     pool = set(range(n) if everything else kept.nonzero().squeeze(1).tolist())
-    schedule = Schedule(steps=steps, batch=batch)
+    schedule = Schedule(steps=steps, batch=batch, partial=partial)
     draw = lambda: batches(n, schedule, torch.Generator().manual_seed(seed), kept)  # noqa: E731
-    if len(pool) < batch:
-        with pytest.raises(ValueError, match=f"kept has {len(pool)} samples, fewer than a batch of {batch}: lower"):
+    if len(pool) < schedule.least:
+        least = 1 if partial else batch
+        with pytest.raises(ValueError, match=f"kept has {len(pool)} samples, fewer than a batch of {least}: lower"):
             next(draw())
         return
     drawn = [indices.tolist() for indices in draw()]
-    assert len(drawn) == steps and all(len(indices) == batch for indices in drawn)
-    every = len(pool) // batch
+    assert len(drawn) == steps and sum(map(len, drawn)) == schedule.visits(n, len(pool))
+    every = len(pool) // batch + (partial and len(pool) % batch > 0)
     for start in range(0, steps, every):
         seen = [i for indices in drawn[start : start + every] for i in indices]
         assert len(seen) == len(set(seen)) and set(seen) <= pool
+        sizes = [len(indices) for indices in drawn[start : start + every]]
+        assert all(size == batch for size in sizes[: len(pool) // batch])
+        assert start + every > steps or not partial or set(seen) == pool  # nothing is left out of a whole pass
     assert drawn == [indices.tolist() for indices in draw()]
 
 
