@@ -1,43 +1,129 @@
 """Verdicts on the claims of the paper, computed from the recorded runs.
 
-A claim compares two numbers. The rule for a verdict was fixed before the first run, and made stricter later.
+A claim compares two numbers. Three questions are asked of it: does it hold here, do the numbers agree with the paper's,
+and at which size were the runs. The rule for the first was fixed before the first run, and made stricter later.
 """
 
 import ast
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from . import records
 from .experiments.protocol import load
 
-__all__ = ["Evidence", "Interval", "evidence", "interval", "scorecard", "verdict"]
+__all__ = ["CLOSE", "FEWEST", "Evidence", "Interval", "agreement", "evidence", "holds", "interval", "scorecard"]
 
-CLOSE = 2.0  # largest distance from the paper's values for "reproduced", points
+CLOSE = 2.0  # points: numbers at most so far from the paper's agree with it
+FEWEST = 4  # seeds: fewer are shown one by one, without an interval
+LEVEL = 0.05  # of every test: intervals are of 95 %
+MOST = 1000  # seeds that anybody would add to decide a claim
+PAPERS, SIMULATED = "the paper's", "simulated"
+WORDS = {  # what makes a run smaller than the paper's
+    "n": "{:,} of {:,} images",
+    "network": "{} network, not {}",
+    "size": "{} of {} pixels a side",
+    "width": "{} of {} channels",
+}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Values, one a seed, with their mean and its 95 % t-interval.
+
+    Written as text, it is ``"86.1 ± 0.9"``, or the values one by one if there are fewer than `FEWEST`. A format such as
+    ``f"{found:+.2f}"`` applies to each number.
+    """
+
+    values: tuple[float, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of values."""
+        return len(self.values)
+
+    @property
+    def mean(self) -> float:
+        """Mean; NaN without values."""
+        import numpy as np
+
+        return float(np.mean(self.values)) if self.values else np.nan
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval: infinite for one value, NaN for none."""
+        import numpy as np
+        from scipy import stats
+
+        if self.n < 2:
+            return np.inf if self.n else np.nan
+        return float(stats.t.ppf(1 - LEVEL / 2, self.n - 1) * np.std(self.values, ddof=1) / np.sqrt(self.n))
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided p-value of the hypothesis that the mean is 0: below 0.05 if the interval excludes 0."""
+        from scipy import stats
+
+        if self.n < 2 or not self.half_width:
+            return float(self.n < 2 or not self.mean)
+        ratio = stats.t.ppf(1 - LEVEL / 2, self.n - 1) / self.half_width
+        return float(2 * stats.t.sf(abs(self.mean) * ratio, self.n - 1))
+
+    def excludes(self, number: float) -> bool:
+        """Return whether the interval excludes a number."""
+        return abs(self.mean - number) > self.half_width
+
+    def needed(self) -> int | None:
+        """Return the number of values with which the interval would exclude 0, if mean and spread stay as they are.
+
+        None if there are fewer than two values, or if more than 1,000 would be needed.
+        """
+        import numpy as np
+        from scipy import stats
+
+        if self.n < 2:
+            return None
+        numbers = np.arange(2, MOST + 1)
+        half = stats.t.ppf(1 - LEVEL / 2, numbers - 1) * np.std(self.values, ddof=1) / np.sqrt(numbers)
+        enough = numbers[half < abs(self.mean)]
+        return int(enough[0]) if len(enough) else None
+
+    def __format__(self, form: str) -> str:
+        form = form or ".1f"
+        if not self.n:
+            return "not run"
+        if self.n < FEWEST:
+            return ", ".join(f"{value:{form}}" for value in self.values)
+        return f"{self.mean:{form}} ± {self.half_width:{form.lstrip('+')}}"
+
+    def __str__(self) -> str:
+        return format(self, "")
+
+
+def interval(values) -> Interval:
+    """Return the `Interval` of an array of values, shape (n_seeds,)."""
+    return Interval(tuple(map(float, values)))
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Two sides compared over seeds.
+    """Two sides, paired by seed: ``before`` and ``after``, and their ``difference``, after minus before."""
 
-    Attributes
-    ----------
-    before, after, difference : float
-        Mean of each side, and the mean of ``after - before``, paired by seed.
-    half_width : float
-        Half the width of the difference's 95 % t-interval; infinite for a single seed.
-    n : int
-        Number of seeds.
-    """
+    before: Interval
+    after: Interval
 
-    before: float
-    after: float
-    difference: float
-    half_width: float
-    n: int
+    @property
+    def difference(self) -> Interval:
+        """The differences, seed by seed."""
+        return Interval(tuple(b - a for a, b in zip(self.before.values, self.after.values, strict=True)))
+
+    @property
+    def n(self) -> int:
+        """Number of seeds."""
+        return self.before.n
 
     def __str__(self) -> str:
-        spread = f" ± {self.half_width:.1f}" if self.n > 1 else ""  # one seed has no interval
-        return f"{self.difference:+.1f}{spread}"
+        return f"{self.difference:+.1f}"
 
 
 def evidence(before, after) -> Evidence:
@@ -53,139 +139,162 @@ def evidence(before, after) -> Evidence:
     ValueError
         If the sides differ in length or are empty.
     """
-    import numpy as np
-
-    before, after = np.asarray(before, float), np.asarray(after, float)
-    if before.shape != after.shape or before.ndim != 1 or not before.size:
-        raise ValueError(f"before and after must have one value a seed, got shapes {before.shape} and {after.shape}")
-    found = interval(after - before)
-    return Evidence(float(before.mean()), float(after.mean()), found.mean, found.half_width, found.n)
-
-
-class Interval(NamedTuple):
-    """A mean, and half the width of its 95 % t-interval: infinite for one value, NaN for none."""
-
-    mean: float
-    half_width: float
-    n: int
-
-    def __str__(self) -> str:
-        if not self.n:
-            return "not run"
-        return f"{self.mean:.1f}" + (f" ± {self.half_width:.1f}" if self.n > 1 else "")
+    found = Evidence(interval(before), interval(after))
+    if found.before.n != found.after.n or not found.n:
+        raise ValueError(
+            f"before and after must have one value a seed, got {found.before.n} and {found.after.n} values"
+        )
+    return found
 
 
-def interval(values) -> Interval:
-    """Compute the mean of values and its 95 % t-interval, printed as ``"86.1 ± 0.9"``."""
-    import numpy as np
-    from scipy import stats
-
-    values = np.asarray(values, float)
-    n = len(values)
-    if not n:
-        return Interval(np.nan, np.nan, 0)
-    half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
-    return Interval(float(values.mean()), half, n)
-
-
-def verdict(
-    found: Evidence | None, paper_before: float, paper_after: float, *, paper_size: bool, sense: str = ""
-) -> str:
-    """Return the verdict on a claim.
+def holds(found: Evidence | None, *, falls: bool = False, p_value: float | None = None) -> str:
+    """Return whether a claim holds: ``"yes"``, ``"no"``, ``"undecided"``, or ``"not run"`` without evidence.
 
     Parameters
     ----------
     found : Evidence or None
-        Our evidence; None if nothing is recorded.
-    paper_before, paper_after : float
-        The paper's two values; NaN if the paper prints none.
-    paper_size : bool
-        Whether our runs have the paper's size (data, network, epochs).
-    sense : {"rises", "falls"} or anything else
-        Direction that the paper claims; anything else, such as an empty cell, means the direction of the two values.
+        The evidence.
+    falls : bool
+        Whether the claim is that the number falls from before to after; by default it rises.
+    p_value : float, optional
+        Corrected p-value of the difference, in place of its own.
+    """
+    if found is None:
+        return "not run"
+    if (found.difference.p_value if p_value is None else p_value) >= LEVEL:
+        return "undecided"
+    return "yes" if (found.difference.mean < 0) == falls else "no"
+
+
+def agreement(*sides: tuple[Interval, float]) -> str:
+    """Return whether measured numbers agree with printed ones.
+
+    Parameters
+    ----------
+    *sides : pair of Interval and float
+        A measured number and the paper's, NaN if the paper prints none. They agree if they differ by at most 2 points,
+        or if the interval of four or more seeds contains the paper's number.
 
     Returns
     -------
     str
-        ``"direction"`` if the interval excludes 0 with the claimed sign. ``"reproduced"`` if, in addition, the runs
-        have the paper's size and both of our values are within 2 points of the paper's. ``"not reproduced"`` if the
-        interval excludes 0 with the other sign, ``"undecided"`` if it includes 0, ``"not run"`` without evidence.
+        ``"agree"``; ``"off by 3.1"``, the largest distance of those that do not agree; ``"nothing printed"``, or
+        ``"not run"``.
     """
-    if found is None:
+    printed = [(found, number) for found, number in sides if number == number]
+    if not printed:
+        return "nothing printed"
+    if not all(found.n for found, _ in printed):
         return "not run"
-    falls = sense == "falls" or (sense != "rises" and paper_after < paper_before)
-    sign = -1 if falls else 1
-    if sign * found.difference - found.half_width > 0:
-        close = max(abs(found.before - paper_before), abs(found.after - paper_after)) <= CLOSE
-        return "reproduced" if paper_size and close else "direction"
-    if sign * found.difference + found.half_width < 0:
-        return "not reproduced"
-    return "undecided"
+    gaps = [
+        abs(found.mean - number)
+        for found, number in printed
+        if abs(found.mean - number) > CLOSE and (found.n < FEWEST or found.excludes(number))
+    ]
+    return f"off by {max(gaps):.1f}" if gaps else "agree"
+
+
+def holm(p_values) -> list[float]:
+    """Return the p-values of a family of tests, corrected by Holm's method (Holm 1979)."""
+    import numpy as np
+
+    p_values = np.asarray(p_values, float)
+    order = np.argsort(p_values)
+    raised = p_values[order] * (len(p_values) - np.arange(len(p_values)))
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(np.maximum.accumulate(raised), 1)
+    return corrected.tolist()
 
 
 def scorecard(claims, recorded: dict):
-    """Return a table with the verdict on each claim: item, claim, paper, ours, n, scale, verdict, page.
+    """Return a table with the answers for each claim.
 
     Parameters
     ----------
     claims : pandas.DataFrame
-        The columns of ``results/paper/claims.csv``. ``item, claim, paper_before, paper_after, unit, page`` are for
-        readers. ``experiment`` and ``select`` choose the runs: ``select`` has conditions ``field=value``, separated by
-        spaces; sets of conditions separated by ``|`` are pooled. Each side, ``before_`` and ``after_``, has a
-        ``metric``, a ``round`` (a number, or ``last``) and ``where`` (conditions of this side only). Its value is
-        ``times`` the metric ``plus`` a number, or, without a metric, the constant ``plus``. ``paper_scale`` is the
-        scale of the paper's size, ``sense`` is as for `verdict`, and ``seeds`` is the planned number of seeds.
+        The columns of ``results/paper/claims.csv``. ``item, claim, paper_before, paper_after, unit, caveat, page`` are
+        for readers. ``experiment`` and ``select`` choose the runs: ``select`` has conditions ``field=value``, separated
+        by spaces; sets of conditions separated by ``|`` are pooled. Each side, ``before_`` and ``after_``, has a
+        ``metric``, a ``round`` (a number, or ``last``) and ``where``, conditions of this side only: one set, or one for
+        each pooled set, separated by ``|``. Its value is ``times`` the metric ``plus`` a number, or, without a metric,
+        the constant ``plus``. ``sense`` is ``rises`` or ``falls``; empty means the direction of the two printed values.
+        ``seeds`` is the planned number of seeds.
     recorded : dict of DataFrame
         The recorded tables by name, as from `itlm.records.everything`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``item``, ``claim``, ``paper`` and ``ours`` as text, ``n`` seeds; the answers ``holds``, ``corrected`` (the same
+        after Holm's correction within the paper's table, figure or theorem), ``numbers`` (see `agreement`) and
+        ``size``; ``reproduced``, whether the claim holds with numbers that agree at the paper's size; ``needed``, the
+        seeds that would decide an undecided claim; ``caveat`` and ``page``.
 
     Raises
     ------
     ValueError
         If a claim's experiment cannot be imported, or lacks a field, value, metric or round of the claim; the message
-        names the claim. An experiment without recorded tables gives the verdict "not run".
+        names the claim. An experiment without recorded tables gives the answer "not run".
     """
     import pandas as pd
 
-    rows = []
+    rows, tests = [], []
     for claim in claims.to_dict("records"):
         try:
             before, after = (_Side.read(claim, side) for side in ("before", "after"))
-            found, scale = _look_up(claim, before, after, recorded)
+            found, size = _look_up(claim, before, after, recorded)
         except (TypeError, ValueError) as error:
             raise ValueError(f"claim {claim['claim']!r} ({claim['item']}): {error}") from error
-        form = ".1f" if "%" in str(claim["unit"]) else ".3g"
-        paper = [claim["paper_before"], claim["paper_after"]]
-        rows.append(
-            {
-                "item": claim["item"],
-                "claim": claim["claim"],
-                "paper": f"{paper[0]:g} → {paper[1]:g} {claim['unit']}" if pd.notna(paper[0]) else "",
-                "ours": _written(found, before, after, form),
-                "n": ""
-                if not found
-                else f"{found.n} of {claim['seeds']}"
-                if found.n < claim["seeds"]
-                else str(found.n),
-                "scale": scale,
-                "verdict": verdict(
-                    found, *paper, paper_size=scale in ("paper", claim["paper_scale"]), sense=claim["sense"]
-                ),
-                "page": claim["page"],
-            }
-        )
+        row = _row(claim, before, after, found, size)
+        rows.append(row)
+        if found:
+            tests.append((_family(claim["item"]), row, found, _falls(claim)))
+    for family in {name for name, *_ in tests}:
+        mine = [test[1:] for test in tests if test[0] == family]
+        corrected = holm([found.difference.p_value for _, found, _ in mine])
+        for (row, found, falls), p_value in zip(mine, corrected, strict=True):
+            row["corrected"] = holds(found, falls=falls, p_value=p_value)
     return pd.DataFrame(rows)
 
 
-def _written(found, before, after, form) -> str:
-    """Return both sides and their difference as text: ``"62.0 → 81.0 (+19.0 ± 1.2)"``."""
-    if not found:
-        return ""
-    spread = f" ± {found.half_width:{form}}" if found.n > 1 else ""  # one seed has no interval
-    return f"{before.write(found.before, form)} → {after.write(found.after, form)} ({found.difference:+{form}}{spread})"
+def _row(claim, before, after, found, size) -> dict:
+    """Return a claim's row of the scorecard."""
+    form = ".1f" if "%" in str(claim["unit"]) else ".3g"
+    paper = claim["paper_before"], claim["paper_after"]
+    sides = (before.measured(found.before), after.measured(found.after)) if found else (interval([]),) * 2
+    answer, numbers = holds(found, falls=_falls(claim)), agreement(*zip(sides, paper, strict=True))
+    needed = found.difference.needed() if answer == "undecided" else 0
+    written = "" if not found else f"{before.write(sides[0], form)} → {after.write(sides[1], form)}"
+    return {
+        "item": claim["item"],
+        "claim": claim["claim"],
+        "paper": " → ".join(f"{number:g}" for number in paper if number == number)
+        + (f" {claim['unit']}" if paper[1] == paper[1] else ""),
+        "ours": written and f"{written} ({found.difference:+{form}})",
+        "n": "" if not found else f"{found.n} of {claim['seeds']}" if found.n < claim["seeds"] else str(found.n),
+        "holds": answer,
+        "corrected": answer,
+        "numbers": numbers,
+        "size": size,
+        "reproduced": (answer, numbers, size) == ("yes", "agree", PAPERS),
+        "needed": "" if needed == 0 else f"about {needed}" if needed else f"more than {MOST:,}",
+        "caveat": claim["caveat"] if claim["caveat"] == claim["caveat"] else "",
+        "page": claim["page"],
+    }
+
+
+def _family(item: str) -> str:
+    """Return the table, figure or theorem that an item belongs to: "Figure 2" for "Figure 2(a)"."""
+    return re.match(r"\w+ \d+|.*", item)[0]
+
+
+def _falls(claim) -> bool:
+    """Return whether a claim says that the number falls."""
+    return claim["sense"] == "falls" or (claim["sense"] != "rises" and claim["paper_after"] < claim["paper_before"])
 
 
 def _look_up(claim, before, after, recorded) -> tuple[Evidence | None, str]:
-    """Return the evidence on a claim and its scale: the paper's, or "cpu" if "cpu" has more of the planned seeds."""
+    """Return the evidence on a claim and its size: at the paper's scale, or at "cpu" if "cpu" has more seeds."""
     name = claim["experiment"]
     try:
         experiment = load(str(name))  # an empty cell is NaN
@@ -194,20 +303,38 @@ def _look_up(claim, before, after, recorded) -> tuple[Evidence | None, str]:
     if not {name, f"{name}.runs"} <= set(recorded):
         return None, ""
     tables = recorded[f"{name}.runs"], recorded[name]
-    scaled = "scale" in experiment.Config.ranges()
-    most, at_scale = [], ""
-    for scale in ("paper", "cpu") if scaled else ("simulated",):
+    settings = [select.split() for select in claim["select"].split("|")]
+    scales = [["scale=paper"], ["scale=cpu"]] if "scale" in experiment.Config.ranges() else [[]]
+    if any(condition.startswith("scale=") for conditions in settings for condition in conditions):
+        scales = [[]]
+    most, size = [], ""
+    for scale in scales:
         pooled = []
-        for select in claim["select"].split("|"):
-            common = select.split() + ([f"scale={scale}"] if scaled else [])
-            first, second = (side.values(tables, experiment, common) for side in (before, after))
+        for number, conditions in enumerate(settings):
+            first, second = (
+                side.values(tables, experiment, [*conditions, *scale, *side.conditions(number, len(settings))])
+                for side in (before, after)
+            )
             if isinstance(first, float):  # a constant has every seed of the second side
                 first = 0 * second + first
             seeds = first.index.intersection(second.index)
             pooled += list(zip(first[seeds], second[seeds], strict=True))
         if len(pooled) > len(most) and len(most) < claim["seeds"]:
-            most, at_scale = pooled, scale
-    return (evidence(*zip(*most, strict=True)) if most else None), at_scale
+            most, size = pooled, _size(experiment, [*settings[0], *scale, *after.conditions(0, len(settings))])
+    return (evidence(*zip(*most, strict=True)) if most else None), size
+
+
+def _size(experiment, conditions) -> str:
+    """Return the size of runs in words: the paper's, or what is reduced."""
+    if "scale" not in experiment.Config.ranges():
+        return SIMULATED
+    asked = _fields(conditions)
+    ours, paper = experiment.Config(**asked).resolved(), experiment.Config(**asked | {"scale": "paper"}).resolved()
+    differing = [name for name in WORDS if getattr(ours, name, None) != getattr(paper, name, None)]
+    if "network" in differing:  # the widths of two kinds of network cannot be compared
+        differing = [name for name in differing if name != "width"]
+    told = [WORDS[name].format(getattr(ours, name), getattr(paper, name)) for name in differing]
+    return f"reduced: {', '.join(told)}" if told else PAPERS
 
 
 class _Side(NamedTuple):
@@ -215,7 +342,7 @@ class _Side(NamedTuple):
 
     metric: str | None
     at: int | str
-    where: list[str]
+    where: list[list[str]]
     times: float
     plus: float
 
@@ -230,15 +357,26 @@ class _Side(NamedTuple):
         if metric is not None and at is None:
             raise ValueError(f"{side}_round is empty: give a round, or last")
         at = at if at in (None, "last") else int(str(at).removesuffix(".0"))  # pandas may read 5 as 5.0
-        return cls(metric, at, str(where or "").split(), float(times or 1), float(plus or 0))
+        where = [conditions.split() for conditions in str(where or "").split("|")]
+        return cls(metric, at, where, float(times or 1), float(plus or 0))
 
-    def write(self, value: float, form: str) -> str:
-        """Return the side's mean as text, with factor and margin apart from the measured number: ``"2 × 0.0252"``."""
-        measured = (value - self.plus) / self.times if self.metric else value
+    def conditions(self, number: int, of: int) -> list[str]:
+        """Return this side's own conditions in setting ``number`` of ``of`` pooled settings."""
+        if len(self.where) not in (1, of):
+            raise ValueError(f"where has {len(self.where)} sets of conditions, and select {of}: give one, or as many")
+        return self.where[number if len(self.where) > 1 else 0]
+
+    def measured(self, found: Interval) -> Interval:
+        """Return the measured numbers, without factor and margin."""
+        return Interval(tuple((v - self.plus) / self.times for v in found.values)) if self.metric else found
+
+    def write(self, measured: Interval, form: str) -> str:
+        """Return the mean as text, with factor and margin apart from the measured number: ``"2 × 0.0252"``."""
         factor = f"{self.times:g} × " if self.times != 1 else ""
-        return f"{factor}{measured:{form}}" + (f" + {self.plus:g}" if self.metric and self.plus else "")
+        sign = "+" if self.plus > 0 else "-"
+        return f"{factor}{measured.mean:{form}}" + (f" {sign} {abs(self.plus):g}" if self.metric and self.plus else "")
 
-    def values(self, tables, experiment, common):
+    def values(self, tables, experiment, conditions):
         """Return a value for each seed, or the constant."""
         if self.metric is None:
             return self.plus
@@ -247,9 +385,13 @@ class _Side(NamedTuple):
             raise ValueError(f"no run has a metric {self.metric!r}")
         if self.at not in {"last", *rounds}:
             raise ValueError(f"no run has {self.metric} in round {self.at}; the last round is {max(rounds)}")
-        chosen = {k: _value(v) for k, v in (f.split("=") for f in [*common, *self.where])}
-        config = experiment.Config(**chosen).resolved()
+        config = experiment.Config(**_fields(conditions)).resolved()
         return self.times * records.series(tables, config, self.metric, self.at) + self.plus
+
+
+def _fields(conditions) -> dict:
+    """Return the fields that conditions such as ``"clean=0.6"`` set; a later one counts."""
+    return {name: _value(text) for name, text in (condition.split("=") for condition in conditions)}
 
 
 def _value(text: str):
