@@ -15,8 +15,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 __all__ = [
-    "style", "label_ends", "band", "log_ticks", "image_grid", "mosaics", "stepper", "CLEAN", "BAD", "ITLM", "BASELINE",
-    "ORACLE", "OTHER",
+    "style", "label_ends", "band", "interval", "log_ticks", "image_grid", "mosaics", "stepper", "CLEAN", "BAD", "ITLM",
+    "BASELINE", "ORACLE", "OTHER",
 ]  # fmt: skip
 
 CLEAN = "#0072B2"  # blue: clean samples
@@ -114,6 +114,30 @@ def band(ax, table, **line) -> None:
         return
     ax.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=line["color"], alpha=0.15, lw=0)
     ax.plot(table.index, table.mean(axis=1), **line)
+
+
+def interval(ax, found, at, *, across: bool = False, color, ms: float = 7) -> None:
+    """Draw values, one a seed: the mean with its interval, or the values themselves if they are few.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Where to draw.
+    found : itlm.verdicts.Interval
+        The values.
+    at : float
+        Place on the other axis.
+    across : bool
+        Whether the values lie along the horizontal axis.
+    color, ms
+        Colour, and size of the mark in points.
+    """
+    swap = (lambda a, b: (a, b)) if across else (lambda a, b: (b, a))
+    if found.is_few:
+        ax.plot(*swap(found.values, [at] * found.n), "o", color=color, ms=0.7 * ms, mfc="none")
+    else:
+        error = {"xerr" if across else "yerr": found.half_width}
+        ax.errorbar(*swap(found.mean, at), **error, fmt="o", color=color, ms=ms, capsize=4)
 
 
 def log_ticks(axis) -> None:

@@ -43,6 +43,11 @@ class Interval:
         return len(self.values)
 
     @property
+    def is_few(self) -> bool:
+        """Whether there are too few values for an interval, fewer than `FEWEST`."""
+        return self.n < FEWEST
+
+    @property
     def mean(self) -> float:
         """Mean; NaN without values."""
         import numpy as np
@@ -92,7 +97,7 @@ class Interval:
         form = form or ".1f"
         if not self.n:
             return "not run"
-        if self.n < FEWEST:
+        if self.is_few:
             return ", ".join(f"{value:{form}}" for value in self.values)
         return f"{self.mean:{form}} ± {self.half_width:{form.lstrip('+')}}"
 

@@ -423,7 +423,7 @@ HTML(pd.DataFrame(cells).to_html(index=False, border=0, na_rep=""))
 claims = results("paper/claims")
 mine = claims[claims.experiment == "backdoor"]
 judged = verdicts.scorecard(mine, dict(zip(("backdoor.runs", "backdoor"), recorded, strict=True)))
-HTML(judged[["item", "claim", "paper", "ours", "n", "verdict"]].to_html(index=False, border=0))
+HTML(judged[["item", "claim", "paper", "ours", "n", "holds", "numbers"]].to_html(index=False, border=0))
 
 # %% [markdown]
 # *What {doc}`the scorecard <scorecard>` says.*

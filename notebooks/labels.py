@@ -337,12 +337,13 @@ for name, changes in variants.items():
 
 fig, ax = plt.subplots(figsize=(6, 0.6 + 0.75 * len(ablation)))
 for height, (name, found, best, pure) in enumerate(reversed(ablation)):
-    ax.plot([found.before, found.after], [height, height], color=ITLM, lw=2)
-    ax.plot(found.before, height, "o", color=BASELINE, ms=8)
-    ax.errorbar(found.after, height, xerr=found.half_width, fmt="o", color=ITLM, ms=8, capsize=4)
+    first, end = found.before.mean, found.after.mean
+    ax.plot([first, end], [height, height], color=ITLM, lw=2)
+    ax.plot(first, height, "o", color=BASELINE, ms=8)
+    ax.errorbar(end, height, xerr=found.difference.half_width, fmt="o", color=ITLM, ms=8, capsize=4)
     ax.plot(best, height, "|", color=ORACLE, ms=16)
     told = f"{name}: {found}, {pure:.0f} % pure"
-    ax.annotate(told, (found.before, height), (0, 9), textcoords="offset points", fontsize=11)
+    ax.annotate(told, (first, height), (0, 9), textcoords="offset points", fontsize=11)
 ax.set(yticks=[], ylim=(-0.5, len(ablation)), xlabel="test accuracy (%)")
 plt.show()
 
@@ -368,10 +369,7 @@ for name, (way, at) in {"baseline": ("itlm", 0), "1 step": ("itlm", 1), "ITLM": 
     rows[name] = {"test accuracy (%)": str(verdicts.interval(values)), "n": len(values)}
 first, end = (series(recorded, demo, "test_accuracy", at) for at in (0, "last"))
 gain = verdicts.evidence(first, end)
-print(
-    f"demo scale, the last round's gain over Round 0: {gain.difference:+.1f} ± {gain.half_width:.1f} points "
-    f"({gain.n} seeds)"
-)
+print(f"demo scale, the last round's gain over Round 0: {gain} points ({gain.n} seeds)")
 pd.DataFrame(rows).T
 
 # %% [markdown]
@@ -387,7 +385,7 @@ pd.DataFrame(rows).T
 # * The other choices that the paper leaves open, one by one: {doc}`what the method needs <open_questions>`.
 
 # %% tags=["hide-input"]
-gains = {name: found.difference for name, found, *_ in ablation}
+gains = {name: found.difference.mean for name, found, *_ in ablation}
 if len(gains) == len(variants):
     assert min(gains, key=gains.get) == "ReLU, unbounded, momentum"
     assert min(list(gains)[:-1], key=gains.get) == "unbounded logits", "the text above says otherwise"

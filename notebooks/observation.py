@@ -204,7 +204,7 @@ plt.show()
 # %% tags=["hide-input"]
 claims = results("paper/claims")
 judged = verdicts.scorecard(claims[claims.item.str.startswith("Figure 1(")], recorded)
-HTML(judged[["item", "claim", "ours", "n", "scale", "verdict"]].to_html(index=False, border=0))
+HTML(judged[["item", "claim", "ours", "n", "holds", "size"]].to_html(index=False, border=0))
 
 # %% [markdown]
 # *Ours: from bad to clean samples, in percent, with the 95 % interval of the difference.*

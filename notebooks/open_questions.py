@@ -103,13 +103,14 @@ def compare(experiment, base, variants):
         both = default.index.intersection(values.index)
         if len(both) > 1:
             found = verdicts.evidence(default[both], values[both])
-            low, high = found.difference - found.half_width, found.difference + found.half_width
+            gap = found.difference
+            low, high = gap.mean - gap.half_width, gap.mean + gap.half_width
             said = "better" if low > 0 else "worse" if high < 0 else "undecided"
             if -margin < low and high < margin:
                 said = "no matter"
             rows.append({
-                "choice": name, "n": found.n, "difference": found.difference, "half": found.half_width,
-                "accuracy": found.after, "pure": at_end("precision", **changes).mean(), "verdict": said,
+                "choice": name, "n": found.n, "difference": gap, "accuracy": found.after.mean,
+                "pure": at_end("precision", **changes).mean(), "verdict": said,
             })  # fmt: skip
     print(f"the default: {default.mean():.1f} % test accuracy, {pure.mean():.0f} % of the kept labels right, "
           f"{len(default)} seeds")  # fmt: skip
@@ -121,7 +122,7 @@ def draw(table):
     colours = {"better": ITLM, "worse": BAD, "no matter": CLEAN, "undecided": BASELINE}
     fig, ax = plt.subplots(figsize=(6, 0.8 + 0.42 * len(table)))
     for height, row in enumerate(reversed(list(table.itertuples()))):
-        ax.errorbar(row.difference, height, xerr=row.half, fmt="o", color=colours[row.verdict], ms=7, capsize=4)
+        figures.interval(ax, row.difference, height, across=True, color=colours[row.verdict])
     ax.axvline(0, color=BASELINE, lw=1, ls="--")
     ax.set(yticks=range(len(table)), yticklabels=list(table.choice)[::-1], ylim=(-0.7, len(table) - 0.3))
     ax.set_xlabel("difference in test accuracy (points)")
@@ -131,8 +132,7 @@ def draw(table):
 
 def show(table):
     """The same as a table."""
-    told = [f"{row.difference:+.1f} ± {row.half:.1f}" for row in table.itertuples()]
-    table = table.assign(difference=told).drop(columns="half").round(1)
+    table = table.assign(difference=[f"{gap:+.1f}" for gap in table.difference]).round(1)
     table.columns = ["choice", "seeds", "difference (points)", "test accuracy (%)", "purity (%)", "verdict"]
     return HTML(table.to_html(index=False, classes="sortable", border=0))
 

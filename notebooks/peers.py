@@ -118,8 +118,7 @@ for ax, (title, setting) in zip(axes, SETTINGS.items(), strict=True):
     for height, (name, (*_, colour)) in enumerate(reversed(METHODS.items())):
         values = accuracies(setting, name)
         if len(values) > 1:
-            found = verdicts.interval(values)
-            ax.errorbar(found.mean, height, xerr=found.half_width, fmt="o", color=colour, ms=7, capsize=4)
+            figures.interval(ax, verdicts.interval(values), height, across=True, color=colour)
     ax.set(yticks=range(len(METHODS)), yticklabels=list(reversed(METHODS)), ylim=(-0.7, len(METHODS) - 0.3))
     ax.set_title(f"{title}, {len(accuracies(setting, 'self-paced'))} seeds")
 axes[-1].set_xlabel("test accuracy (%)")
@@ -133,9 +132,7 @@ plt.show()
 # %% tags=["hide-input"]
 def said(found):
     """What the interval of ITLM's advantage says."""
-    if abs(found.difference) < found.half_width:
-        return "undecided"
-    return "ITLM is better" if found.difference > 0 else "ITLM is worse"
+    return {"yes": "ITLM is better", "no": "ITLM is worse"}.get(verdicts.holds(found), "undecided")
 
 
 PLANNED = 5  # seeds

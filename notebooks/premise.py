@@ -153,8 +153,8 @@ plt.show()
 
 # %% tags=["hide-input"]
 EARLY = 2  # passes
-from_chance = [verdicts.evidence(np.full(len(cell), 50.0), cell) for cell in auc.to_numpy()]
-clear = pd.Series([np.sign(c.difference) * (abs(c.difference) > c.half_width) for c in from_chance], index=auc.index)
+from_chance = [verdicts.interval(cell - 50) for cell in auc.to_numpy()]
+clear = pd.Series([np.sign(c.mean) * c.excludes(0) for c in from_chance], index=auc.index)
 sides = {"by the means of the seeds": auc.mean(axis=1) < 50, "by 95 % intervals": clear < 0}
 print(f"Marked samples are easier than clean ones after {EARLY} passes, at these shares (%)")
 for way, easier in sides.items():

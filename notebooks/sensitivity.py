@@ -66,14 +66,14 @@ accuracy, pure = (
 seeds = accuracy.index
 by_alpha = pd.DataFrame({
     "accuracy": accuracy.mean(),
-    "half": [verdicts.interval(accuracy[a]).half_width if len(seeds) > 2 else np.nan for a in alphas],
     "pure": pure.mean(),
 })  # fmt: skip
 levels = {"baseline": (values_of("test_accuracy", 0, **base)[seeds].mean(), BASELINE),
           "oracle": (values_of("test_accuracy", method="oracle", **base)[seeds].mean(), ORACLE)}  # fmt: skip
 
 fig, ax = plt.subplots()
-ax.errorbar(by_alpha.index, by_alpha.accuracy, by_alpha.half, fmt="o-", color=ITLM, capsize=4)
+for alpha in alphas:
+    figures.interval(ax, verdicts.interval(accuracy[alpha]), alpha, color=ITLM)
 ax.plot(by_alpha.index, by_alpha.accuracy, color=ITLM, label="ITLM")
 ax.plot(by_alpha.index, by_alpha.pure, "s--", color=CLEAN, ms=5, label="right labels\namong those kept")
 for name, (level, colour) in levels.items():
@@ -199,8 +199,8 @@ for share in (0.8, 0.6):
     both = one.index.intersection(other.index)
     if len(both):
         found = verdicts.evidence(one[both], other[both])
-        clear = abs(found.difference) > found.half_width
-        said = ("easier", "harder")[int(found.difference > 0)] if clear else "not clearly easier or harder"
+        clear = found.difference.excludes(0)
+        said = ("easier", "harder")[int(found.difference.mean > 0)] if clear else "not clearly easier or harder"
         print(f"{100 * share:.0f} % clean: AUC of confusable against systematic errors\n"
               f"  {found} points ({found.n} seeds): {said}")  # fmt: skip
 
@@ -229,7 +229,7 @@ hard = [values_of("auc", 0, noise=noise, clean=0.8).mean() for noise in ("system
 assert not hard[1] >= hard[0], "errors that depend on the image are not the easier ones"
 assert not hard[1] <= 50, "errors that depend on the image are easier than clean samples, against the text"
 few, many, plain = (gains[kind] for kind in (("confusable", 0.8), ("confusable", 0.6), ("systematic", 0.6)))
-assert few.difference > few.half_width, "trimming does not help against few confusable errors"
-assert abs(many.difference) < many.half_width, "with many confusable errors trimming does make a difference"
-assert plain.difference > 10, "trimming does not help a great deal against systematic errors"
+assert verdicts.holds(few) == "yes", "trimming does not help against few confusable errors"
+assert verdicts.holds(many) == "undecided", "with many confusable errors trimming does make a difference"
+assert plain.difference.mean > 10, "trimming does not help a great deal against systematic errors"
 print(f"AUC of the loss, 80 % right labels: systematic {hard[0]:.0f} %, confusable {hard[1]:.0f} %.")
