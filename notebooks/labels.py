@@ -66,7 +66,6 @@ from IPython.display import HTML
 
 from itlm import figures, trim, verdicts
 from itlm.deep import training as sgd
-from itlm.deep.networks import LeNet
 from itlm.experiments import labels
 from itlm.experiments.measures import selection
 from itlm.figures import BAD, BASELINE, CLEAN, ITLM, ORACLE
@@ -160,12 +159,11 @@ plt.show()
 
 # %%
 def watch(bounded):
-    """Train on everything; the losses of all samples after every pass."""
-    seen = []
-    fit = sgd.Schedule(epochs=this.epochs, batch=this.batch, lr=this.lr, momentum=this.momentum)
-    make = lambda: LeNet(activation=this.activation, bounded=bounded)
+    """Train on everything; return the losses of all samples after every epoch."""
+    seen, s = [], labels.settings(replace(this, bounded=bounded, choose="last"), given)
     look = lambda network, step: seen.append(sgd.sample_losses(network, given.x, given.y).numpy(force=True))
-    sgd.fit(make, given.x, given.y, None, fit, seed=sgd.derived_seed(this.seed, 0), watch=look)
+    schedule, seed = s.schedule(0, this.n), sgd.derived_seed(this.seed, 0)
+    sgd.fit(s.make_network, given.x, given.y, None, schedule, seed=seed, watch=look)
     return seen
 
 
@@ -248,18 +246,36 @@ print(f"scoring takes {scoring / forward:.2f} times a bare forward pass, {scorin
       f"selecting takes {selecting / 10 / seconds:.4f} % of a round")  # fmt: skip
 
 # %% [markdown]
-# ## Table 1 on MNIST
+# ## Table 1 on MNIST, with the authors' recipe
 #
-# The recorded runs at the paper's size: 3,000 training images, a fresh 5 % of MNIST for each seed, and the
-# full 10,000 test images, on CPUs. The schedule is ours, since the paper's is in an appendix that is not
-# available: plain SGD, step size 0.1, batches of 100, 20 epochs' worth of steps in every fit. It
-# was taken over from a first trial at one seed, which showed the trimmed rounds as well as the baseline and the
-# oracle, and was not tuned after that.
+# The paper's schedule is in an appendix that is not available. The authors' public code gives all of it but the number
+# of epochs: pixels in [0, 1], initial weights from N(0, 0.02²), plain SGD with batches of 1,000 and a step size of 0.5,
+# divided by 5 after 60 % of the steps, and as many sample visits in every fit.
+#
+# We found the epochs from two columns of the table alone, the baseline and the oracle, at seeds that no result uses.
+# They were frozen before any trimmed round was run with this recipe.
 
-# %% tags=["hide-input", "full-width"]
+# %% tags=["hide-input"]
 recorded = results("labels.runs"), results("labels")
 paper = results("paper/table1")
-columns = {
+calibration = labels.calibration(recorded, paper)
+epochs = calibration.distance.idxmin()
+assert epochs == labels.SCALES["authors"]["epochs"], "the scale has other epochs than the calibration found"
+fig, ax = plt.subplots()
+for name, colour in (("baseline", BASELINE), ("oracle", ORACLE), ("distance", ITLM)):
+    label = "both" if name == "distance" else name
+    ax.plot(calibration.index, calibration[name], "o-", color=colour, lw=2 if label == "both" else 1, label=label)
+ax.axvline(epochs, color=ITLM, lw=1, ls=":")
+ax.set(xlabel="epochs", ylabel="distance to the printed numbers (points)", ylim=(0, None))
+figures.label_ends(ax, gap=0.1)
+plt.show()
+
+# %% [markdown]
+# *Root mean square distance between our means and the printed numbers, over the eight settings of the table. Dotted:
+# the epochs with the smallest distance for both columns together, which the scale `authors` uses.*
+
+# %% tags=["hide-input"]
+COLUMNS = {
     "baseline": ("itlm", 0, 0.05, "baseline"),
     "1 step": ("itlm", 1, 0.05, "one_step"),
     "ITLM": ("itlm", "last", 0.05, "itlm"),
@@ -268,53 +284,131 @@ columns = {
     "ITLM, alpha* - 10": ("itlm", "last", 0.10, "delta_alpha_10"),
     "ITLM, alpha* - 15": ("itlm", "last", 0.15, "delta_alpha_15"),
 }
-cells, differences, judged = [], {name: [] for name in columns}, []
-for row in paper[paper.dataset == "mnist5"].itertuples():
-    share = row.clean_percent / 100
-    cell = {"errors": row.noise, "clean": f"{row.clean_percent} %"}
+mnist = paper[paper.dataset == "mnist5"]
+
+
+def table_1(recipe):
+    """Return the values of Table 1 by setting and column, one value a seed."""
     found = {}
-    for name, (way, at, less, printed) in columns.items():
-        setting = labels.Config(scale="cpu", noise=row.noise, clean=share, alpha=round(share - less, 2), method=way)
-        values = series(recorded, setting.resolved(), "test_accuracy", at)
-        found[name] = values
+    for row in mnist.itertuples():
+        for name, (way, at, less, _) in COLUMNS.items():
+            share = row.clean_percent / 100
+            fields = {"noise": row.noise, "clean": share, "alpha": round(share - less, 2), "method": way}
+            setting = labels.Config(scale=recipe, **fields).resolved()
+            found[row.noise, row.clean_percent, name] = series(recorded, setting, "test_accuracy", at)
+    return found
+
+
+def gain_of(found, noise, percent):
+    """Return ITLM's gain over the baseline in a setting, paired by seed, or None."""
+    first, last = found[noise, percent, "baseline"], found[noise, percent, "ITLM"]
+    both = first.index.intersection(last.index)
+    return verdicts.evidence(first[both], last[both]) if len(both) else None
+
+
+theirs, ours = table_1("authors"), table_1("cpu")
+fig, axes = plt.subplots(2, 1, figsize=(6, 6), sharex=True)
+for ax, noise in zip(axes, ("systematic", "random"), strict=True):
+    rows = mnist[mnist.noise == noise].sort_values("clean_percent")
+    for height, row in enumerate(rows.itertuples()):
+        for name, colour, shift in (("baseline", BASELINE, 0.22), ("ITLM", ITLM, 0), ("oracle", ORACLE, -0.22)):
+            ax.plot(getattr(row, name.lower()), height + shift, "D", color=colour, mfc="none", ms=6)
+            if len(values := theirs[noise, row.clean_percent, name]):
+                figures.interval(ax, verdicts.interval(values), height + shift, across=True, color=colour, ms=5)
+    ax.set(yticks=range(len(rows)), yticklabels=[f"{p} %" for p in rows.clean_percent], ylabel="clean labels")
+    ax.set_title(f"{noise} label noise")
+axes[-1].set_xlabel("test accuracy (%)")
+plt.show()
+
+# %% [markdown]
+# *Table 1 on MNIST: the printed number (diamond) and ours (dot, with its 95 % interval) for the baseline (grey), ITLM
+# (green) and the oracle (black). Where dot and diamond meet, the number reproduces.*
+
+# %% tags=["hide-input", "full-width"]
+cells, judged = [], []
+for row in mnist.itertuples():
+    cell = {"noise": row.noise, "clean": f"{row.clean_percent} %"}
+    for name, (*_, printed) in COLUMNS.items():
+        values = theirs[row.noise, row.clean_percent, name]
         cell[name] = f"{getattr(row, printed):.1f} | " + str(verdicts.interval(values))
-        differences[name] += [abs(values.mean() - getattr(row, printed))] if len(values) else []
-    both = found["baseline"].index.intersection(found["ITLM"].index)
-    evidence = verdicts.evidence(found["baseline"][both], found["ITLM"][both]) if len(both) else None
-    cell["n"] = len(both)
-    cell["verdict"] = verdicts.verdict(evidence, row.baseline, row.itlm, paper_size=True, sense="rises")
-    judged.append((row.noise, row.clean_percent, cell["verdict"]))
+    gain = gain_of(theirs, row.noise, row.clean_percent)
+    cell["gain"] = str(gain) if gain else "not run"
+    cell["ITLM is better"] = verdicts.holds(gain)
+    judged.append((f"{row.noise} {row.clean_percent} %", cell["ITLM is better"]))
     cells.append(cell)
 HTML(pd.DataFrame(cells).to_html(index=False, classes="sortable", border=0))
 
 # %% [markdown]
-# *Test accuracy in percent, "paper | ours ± 95 % interval" over n seeds. The verdict compares ITLM with the
-# baseline, paired by seed, by the rule of {doc}`the scorecard <scorecard>`. The claim is the caption's: ITLM is
-# better in all settings. (In the print it is not, for random errors at 70 and 90 %.) The paper's 93.9 for one step at
-# random 30 % is most likely a misprint.*
+# *Test accuracy in percent, "paper | ours ± 95 % interval"; fewer than four seeds are listed one by one. "Gain": ITLM
+# minus the baseline, in points, paired by seed. "ITLM is better": by the rule of {doc}`the scorecard <scorecard>`. The
+# caption claims it for all settings; the printed numbers do not show it for random noise at 70 and 90 %. The paper's
+# 93.9 for one step at random 30 % is most likely a misprint.*
 
 # %% tags=["hide-input"]
-pd.DataFrame(
-    {name: [f"{np.mean(gaps):.1f}" if gaps else "", len(gaps)] for name, gaps in differences.items()},
-    index=["mean |ours - paper|, points", "cells"],
-)
+agree = {}
+for name in COLUMNS:
+    printed = mnist.set_index(["noise", "clean_percent"])[COLUMNS[name][3]]
+    gaps = [abs(theirs[*key, name].mean() - number) for key, number in printed.items() if len(theirs[*key, name])]
+    agree[name] = {"settings": len(gaps), "within 2 points": sum(gap <= verdicts.CLOSE for gap in gaps),
+                   "mean |ours - paper| (points)": f"{np.mean(gaps):.1f}" if gaps else ""}  # fmt: skip
+pd.DataFrame(agree).T
 
 # %% [markdown]
 # *How far our numbers are from the paper's, column by column.*
 
 # %% tags=["hide-input"]
-against = [f"{noise} {percent} %" for noise, percent, said in judged if said in ("not reproduced", "undecided")]
-print("Not reproduced, or undecided:", ", ".join(against) if against else "none of what was run")
+against = [f"{setting} ({answer})" for setting, answer in judged if answer in ("no", "undecided")]
+print("ITLM is not better, or undecided:", ", ".join(against) if against else "none of what was run")
 
 # %% [markdown]
-# Why there: with this network and few wrong labels, training on everything comes so near to the oracle that little is
-# left to win, and keeping five points less than is clean costs right labels.
+# ## A better-trained network gains less
 #
-# ## What the effect hangs on
+# We first ran the table with a schedule of our own: standardised pixels, torch's initial weights, batches of 100 and a
+# constant step size, 20 epochs. It was taken over from one trial, which showed the trimmed rounds too, and was not
+# tuned after that. Its baselines are better than the authors', so less is left to gain.
+
+# %% tags=["hide-input"]
+fig, ax = plt.subplots()
+for found, name, colour in ((theirs, "authors' recipe", ITLM), (ours, "our schedule", figures.OTHER[0])):
+    for mark, noise in (("o", "systematic"), ("s", "random")):
+        points = [
+            (found[noise, percent, "baseline"].mean(), gain.difference.mean)
+            for percent in sorted(mnist[mnist.noise == noise].clean_percent)
+            if (gain := gain_of(found, noise, percent))
+        ]
+        if points:
+            ax.plot(*zip(*points, strict=True), mark, color=colour, label=f"{name}, {noise}")
+ax.axhline(0, color=BASELINE, lw=1, ls="--")
+ax.set(xlabel="test accuracy of training on everything (%)", ylabel="ITLM's gain (points)")
+ax.legend()
+plt.show()
+
+# %% [markdown]
+# *ITLM's gain against the accuracy that it starts from, one mark for each setting of Table 1. The better plain training
+# does, the less trimming adds.*
+
+# %% tags=["hide-input", "full-width"]
+rows = []
+for row in mnist.itertuples():
+    key = row.noise, row.clean_percent
+    cell = {"noise": row.noise, "clean": f"{row.clean_percent} %"}
+    cell |= {name: str(verdicts.interval(ours[*key, name])) for name in COLUMNS}
+    gain = gain_of(ours, *key)
+    rows.append(cell | {"gain": str(gain) if gain else "not run", "ITLM is better": verdicts.holds(gain)})
+HTML(pd.DataFrame(rows).to_html(index=False, classes="sortable", border=0))
+
+# %% [markdown]
+# *The same table with our schedule: test accuracy in percent, mean ± 95 % interval over the seeds.*
+
+# %% [markdown]
+# With few wrong labels, training on everything comes close to the oracle. Little is left to gain, and keeping five
+# points less than is clean costs clean samples.
 #
-# The authors' code passes the logits through tanh, which the paper does not mention. The cross-entropy is
-# then bounded: no sample can pull without limit. Is that why trimming works so well here? One factor at a
-# time, systematic errors, 60 % right labels, recorded at five seeds:
+# ## What the gain depends on
+#
+# The authors' code passes the logits through tanh, which the paper does not mention. The cross-entropy is then bounded,
+# so no sample can dominate. Is that why trimming works so well here? We changed one factor of our schedule at a time,
+# with systematic noise and 60 % clean labels:
 
 # %% tags=["hide-input"]
 variants = {

@@ -2,10 +2,12 @@
 
 import os
 import warnings
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -456,3 +458,36 @@ def test_a_small_run_on_mnist_itself():
     found = {(t, name): value for t, name, value in record.rows}
     assert found[0, "wrong_rate"] == pytest.approx(30, abs=1)
     assert found[1, "precision"] > 71 and found[1, "test_accuracy"] > 30
+
+
+# calibration
+
+
+def test_the_calibration_finds_the_epochs_whose_baseline_and_oracle_are_nearest_to_the_print():
+    printed = pd.DataFrame(
+        [("mnist5", "systematic", 60, 66.0, 99.0, 92.0), ("mnist5", "random", 50, 88.0, 99.0, 91.0),
+         ("cifar10", "random", 50, 1.0, 1.0, 1.0)],
+        columns=["dataset", "noise", "clean_percent", "baseline", "itlm", "oracle"],
+    )  # fmt: skip
+    off = {30.0: (4.0, -3.0), 40.0: (1.0, 2.0)}  # of baseline and oracle, in points
+    rows, values = [], []
+
+    def add(seed, value, **fields):
+        config = Config(scale="authors", seed=seed, **fields).resolved()
+        rows.append({"key": f"k{len(rows)}", **asdict(config), "status": "ok", "recipe": labels.RECIPE})
+        values.append((rows[-1]["key"], 0, "test_accuracy", value))
+
+    for epochs, gaps in off.items():
+        for noise, clean, *right in (("systematic", 0.6, 66.0, 92.0), ("random", 0.5, 88.0, 91.0)):
+            alike = {"noise": noise, "clean": clean, "epochs": epochs}
+            for seed, spread in ((100, 0.5), (101, -0.5)):
+                add(seed, right[0] + gaps[0] + spread, rounds=0, **alike)
+                add(seed, right[1] + gaps[1] + spread, method="oracle", **alike)
+            add(0, 0.0, rounds=0, **alike)  # a seed of the results
+            add(100, 0.0, **alike)  # a run with trimmed rounds
+    tables = pd.DataFrame(rows), pd.DataFrame(values, columns=["key", "round", "metric", "value"])
+    found = labels.calibration(tables, printed)
+    assert found.baseline.tolist() == [4, 1] and found.oracle.tolist() == [3, 2] and found.n.tolist() == [2, 2]
+    assert np.allclose(found.distance, np.sqrt([(16 + 9) / 2, (1 + 4) / 2])) and found.distance.idxmin() == 40
+    older = tables[0].assign(recipe=labels.RECIPE - 1), tables[1]
+    assert labels.calibration(older, printed).empty

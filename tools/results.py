@@ -13,6 +13,7 @@ import pandas as pd
 
 from itlm import records, sweep
 from itlm.errors import Damaged, GridError
+from itlm.experiments import labels
 from itlm.experiments.protocol import load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,6 +45,20 @@ def check_table(name: str) -> list[str]:
     return complaints
 
 
+def check_calibration() -> list[str]:
+    """What is wrong with the calibration of the digits' epochs: older than the code, or not what the scale uses."""
+    path, code = "sweeps/labels_calibration.yaml", "itlm/experiments/labels.py"
+    runs = pd.read_csv(records.folder() / "labels.runs.csv", dtype=str, keep_default_na=False)
+    current = runs[(runs.recipe == str(labels.RECIPE)) & (runs.status == "ok")].to_dict("records")
+    planned = set(sweep.configurations(sweep.load(ROOT / path)))
+    if missing := len(planned - {sweep.configuration(labels, row) for row in current}):
+        return [f"{path}: {missing} of {len(planned)} runs are older than {code}, or not recorded: run the sweep again"]
+    tables = records.results("labels.runs"), records.results("labels")
+    best = labels.calibration(tables, records.results("paper/table1")).distance.idxmin()
+    used = labels.SCALES["authors"]["epochs"]
+    return [f"{code}: the scale authors has {used:g} epochs, and {path} finds {best:g}"] if used != best else []
+
+
 def check_page(path: Path) -> list[str]:
     """Numbers that a page's prose types and that neither the paper nor its own code has."""
     paper = " ".join(table.read_text() for table in (ROOT / "results" / "paper").glob("*.csv"))
@@ -73,6 +88,7 @@ def main() -> int:
     complaints = []
     for runs in sorted(records.folder().glob("*.runs.csv")):
         complaints += check_table(runs.name.removesuffix(".runs.csv"))
+    complaints += check_calibration()
     for page in [*sorted((ROOT / "book").glob("*.md")), *sorted((ROOT / "notebooks").glob("*.py"))]:
         complaints += check_page(page)
     print("\n".join(complaints) or "every key matches its row, every row belongs to a grid, no page types a number")

@@ -21,13 +21,17 @@ import torch
 from ..deep import images, networks, training
 from ..parameters import Parameters, alpha_of, flag, one_of, parameter, real, whole
 from ..records.record import Record, begin
+from ..records.tables import CHOOSING
 from ..rivals import labels as rivals
 from ..trimming import Round, n_kept
 from . import label_noise, measures, recipe
 from . import rounds as engine
 from .label_noise import Task
 
-__all__ = ["RECIPE", "SCALES", "Config", "Task", "digest", "measure", "rounds", "run", "settings", "task", "visits"]
+__all__ = [
+    "RECIPE", "SCALES", "Config", "Task", "calibration", "digest", "measure", "rounds", "run", "settings", "task",
+    "visits",
+]  # fmt: skip
 
 RECIPE = 1
 
@@ -206,6 +210,39 @@ def visits(config: Config, fits: int | None = None) -> float:
         return float(rivals.FITS.get(c.method, 1) * _schedule(c, 0, c.n).visits(c.n, c.n))
     seen = [c.n, *[n_kept(c.n, c.alpha)] * c.rounds]
     return float(sum(_schedule(c, t, m).visits(c.n, m) for t, m in enumerate(seen[:fits])))
+
+
+def calibration(tables, printed):
+    """Compare training on everything and the oracle, at the scale "authors", with the printed numbers, by epochs.
+
+    The epochs are the one part of the authors' recipe that no source gives. ITLM's rounds play no part.
+
+    Parameters
+    ----------
+    tables : pair of DataFrame
+        ``results("labels.runs")`` and ``results("labels")``; only seeds from `itlm.records.tables.CHOOSING` on count.
+    printed : DataFrame
+        ``results("paper/table1")``.
+
+    Returns
+    -------
+    DataFrame
+        One row for each number of epochs: ``baseline`` and ``oracle``, the root mean square distance of our means to
+        the printed numbers over the settings, in points; ``distance``, that of both; ``n``, the smallest number of
+        seeds of a setting. The epochs with the smallest distance are those of the scale.
+    """
+    runs, values = tables
+    runs = runs[(runs.scale == "authors") & (runs.seed >= CHOOSING) & (runs.status == "ok") & (runs.recipe == RECIPE)]
+    runs = runs[(runs.method == "oracle") | (runs.rounds == 0)]
+    measured = values[(values.metric == "test_accuracy") & (values["round"] == 0)]
+    printed = printed[printed.dataset == "mnist5"].rename(columns={"itlm": "last"})
+    printed = printed.assign(clean=printed.clean_percent / 100).melt(["noise", "clean"], ["baseline", "oracle"], "of")
+    runs = runs.assign(of=runs.method.replace("itlm", "baseline"))
+    found = runs.merge(measured[["key", "value"]], on="key")
+    found = found.groupby(["epochs", "of", "noise", "clean"]).value.agg(["mean", "size"]).reset_index()
+    found = found.merge(printed, on=["of", "noise", "clean"])
+    squared = found.assign(gap=(found["mean"] - found.value) ** 2).groupby(["epochs", "of"]).gap.mean().unstack()
+    return np.sqrt(squared.assign(distance=squared.mean(axis=1))).assign(n=found.groupby("epochs")["size"].min())
 
 
 def digest(config: Config) -> str:
