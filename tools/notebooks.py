@@ -34,7 +34,7 @@ from itlm import files
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 QUIET = {"extra_arguments": ["--log-level=40"]}  # else every kernel warns that it listens on a local port
-LARGEST = 400_000  # bytes a notebook may have
+LARGEST = 500_000  # bytes a notebook may have
 
 
 def sources() -> list[Path]:
