@@ -280,8 +280,10 @@ def test_what_is_of_the_small_network_alone_is_refused_beside_the_wide_one(make,
     assert getattr(make(scale="paper", network="small", **change).resolved(), name) == value
 
 
-@pytest.mark.parametrize("scale", cifar.SCALES)
-@pytest.mark.parametrize("make", [Config, backdoor.Config])
+@pytest.mark.parametrize(
+    ("make", "scale"),
+    [(module.Config, scale) for module in (cifar, backdoor) for scale in module.SCALES],
+)
 def test_the_wide_network_may_have_any_scale(make, scale):
     config = make(scale=scale, network="wide").resolved()
     assert config.network == "wide" and config.resolved() == config
