@@ -178,9 +178,9 @@ HTML(tried.to_html(index=False, classes="sortable", border=0, na_rep="", formatt
 paper = results("paper/table1")
 
 
-def recorded_of(noise, share, method, metric="test_accuracy", at="last", **more):
-    """Values by seed at CPU scale."""
-    setting = cifar.Config(scale="cpu", noise=noise, clean=share, method=method, **more)
+def recorded_of(noise, share, method, metric="test_accuracy", at="last", *, recipe="cpu", **more):
+    """Return values by seed, with a recipe that CPUs can run."""
+    setting = cifar.Config(scale=recipe, noise=noise, clean=share, method=method, **more)
     return series(recorded, setting.resolved(), metric, at)
 
 
@@ -239,8 +239,50 @@ figures.label_ends(ax, gap=0.14)
 plt.show()
 
 # %% [markdown]
-# *CIFAR-10: the share of right labels among the kept samples, by round; dotted, what keeping at random would give.
-# Lines: means over the seeds; bands: smallest and largest.*
+# *CIFAR-10: the share of clean samples among those kept, by round; dotted, what keeping at random would give. Lines:
+# means over the seeds; bands: smallest and largest.*
+#
+# ## Does trimming help a modern recipe?
+#
+# The recipe above is weak on purpose. Here is a better one: all 50,000 images, twice the channels, shifts and weight
+# decay. It was chosen for its oracle alone, on held-out images, at a seed that no result uses.
+
+# %% tags=["hide-input"]
+SETTINGS = (("systematic", 0.6), ("random", 0.5))
+COLOURS = {"baseline": BASELINE, "itlm": ITLM, "oracle": ORACLE}
+rows, fig, axes = [], *plt.subplots(2, 1, figsize=(6, 4.6), sharex=True)
+for ax, (kind, share) in zip(axes, SETTINGS, strict=True):
+    ticks = []
+    for recipe, told in (("modern", "modern recipe"), ("cpu", "weak recipe")):
+        found = {name: recorded_of(kind, share, name, recipe=recipe) for name in COLOURS}
+        ticks.append(told)
+        for (name, values), shift in zip(found.items(), (0.22, 0, -0.22), strict=True):
+            if len(values):
+                height = len(ticks) - 1 + shift
+                figures.interval(ax, verdicts.interval(values), height, across=True, color=COLOURS[name])
+        both = found["baseline"].index.intersection(found["itlm"].index)
+        gain = verdicts.evidence(found["baseline"][both], found["itlm"][both]) if len(both) else None
+        rows.append({
+            "noise": kind, "clean": f"{100 * share:.0f} %", "recipe": told,
+            **{name: str(verdicts.interval(values)) for name, values in found.items()},
+            "gain": str(gain) if gain else "not run", "n": len(both), "ITLM is better": verdicts.holds(gain),
+            "purity": f"{recorded_of(kind, share, 'itlm', 'precision', recipe=recipe).mean():.0f} %" if gain else "",
+        })  # fmt: skip
+    ax.set(yticks=range(len(ticks)), yticklabels=ticks, ylim=(-0.6, len(ticks) - 0.4))
+    ax.set_title(f"{kind} label noise, {100 * share:.0f} % clean")
+axes[-1].set_xlabel("test accuracy (%)")
+plt.show()
+
+# %% [markdown]
+# *Baseline (grey), ITLM (green) and oracle (black) with each recipe: means with 95 % intervals, or the seeds themselves
+# if they are fewer than four.*
+
+# %% tags=["hide-input", "full-width"]
+HTML(pd.DataFrame(rows).to_html(index=False, border=0))
+
+# %% [markdown]
+# *The same as a table: test accuracy in percent, ITLM's gain in points, paired by seed, and purity, the share of clean
+# samples among those kept at the end.*
 #
 # ## Table 2, and a trap
 #
