@@ -1,0 +1,296 @@
+"""Estimate what share of the samples is wrong, with an upper bound, from errors planted on purpose.
+
+    share = error_share(X, y, fit, losses, "uniform")
+    print(share)                      0.196 of the samples, at most 0.224 (95 %)
+    share.estimate, share.upper, share.verdict
+
+The idea: let D(t) be the share of all samples whose loss is at least t, and R(t) that of planted errors. If real errors
+have losses like planted ones, D = eps R + (1 - eps) F, with F >= 0 that of the clean samples. So eps <= D(t)/R(t) for
+every t. The smallest ratio bounds the share eps of errors from above, without any assumption about the clean samples,
+and equals it if some threshold separates them.
+
+All losses are out of fold: a model never scores a sample that it was fitted to, so it cannot have memorised it. Errors
+are planted among samples that a trimmed fit keeps: a planted error on a wrong label would be an error of another kind.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..parameters import real, whole
+from ..trimming import as_losses, iterate, n_kept, trim
+from .planting import _OfLabels, labels_of, named, plant, take
+
+__all__ = ["ErrorShare", "choose_fraction", "compare", "error_share"]
+
+START = 0.5  # fraction that the first, trimmed fits keep
+LEAST = 0.7  # share of planted errors that a threshold must reach: beyond it, they are no longer like real ones
+THRESHOLDS = np.linspace(LEAST, 0.99, 16)  # shares of planted errors at which ratios are taken
+NONE = 0.03  # largest upper bound for "none found"
+SETTLED = 0.06  # largest change of the estimate in the last round for "a number"
+FLAT = 0.3  # largest excess of the slope of D over R above D/R for "a number"; without clean samples both are eps
+DISTINCT = 0.7  # largest ratio of the second to the first predicted class, of the samples with one given label
+MOST = 0.6  # largest share of wrong samples that is believed
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ErrorShare:
+    """An estimated share of wrong samples.
+
+    Attributes
+    ----------
+    estimate : float in [0, 1]
+        Estimated share of wrong samples.
+    upper : float in [0, 1]
+        Upper bound of the share, at the confidence ``level``, if real errors are like the planted ones.
+    level : float in (0, 1)
+        Confidence of the bound.
+    verdict : {"a number", "none found", "cannot tell"}
+        "None found": the bound is at most 0.03. "Cannot tell": see ``reasons``.
+    reasons : tuple of str
+        Why the estimate cannot be trusted; empty unless the verdict is "cannot tell".
+    threshold, of_all, of_planted : array, shape (n_thresholds,)
+        Losses t, and the shares D(t) of all samples and R(t) of planted errors with a loss of at least t.
+    by_round : tuple of float
+        Estimates of all rounds; the last is ``estimate``.
+    losses : array, shape (n,), or None
+        Each sample's loss, out of fold.
+    """
+
+    estimate: float
+    upper: float
+    level: float
+    verdict: str
+    reasons: tuple[str, ...]
+    threshold: np.ndarray
+    of_all: np.ndarray
+    of_planted: np.ndarray
+    by_round: tuple[float, ...] = ()
+    losses: np.ndarray | None = field(default=None)
+
+    def __repr__(self) -> str:
+        bound = f"at most {self.upper:.3f} ({100 * self.level:g} %)"
+        if self.verdict == "none found":
+            return f"none found, {bound}"
+        if self.verdict == "cannot tell":
+            return f"cannot tell: {'; '.join(self.reasons)} (estimate {self.estimate:.3f}, {bound})"
+        return f"{self.estimate:.3f} of the samples, {bound}"
+
+    def after_trimming(self, alpha: float) -> tuple[float, float]:
+        """Predict what nobody can see: the shares of wrong samples among the kept and among the dropped.
+
+        Parameters
+        ----------
+        alpha : float in (0, 1]
+            Fraction kept, by loss.
+        """
+        n_kept(10**6, alpha)
+        missed = 1 - np.interp(1 - alpha, self.of_all[::-1], self.of_planted[::-1], left=0.0)
+        wrong_kept = float(min(self.estimate * missed, alpha))
+        return wrong_kept / alpha, min((self.estimate - wrong_kept) / (1 - alpha), 1.0) if alpha < 1 else 0.0
+
+
+def compare(losses, planted, *, level: float = 0.95) -> ErrorShare:
+    """Estimate the share of wrong samples from the losses of all samples and those of planted errors.
+
+    The bound is the smallest, over 16 thresholds, of the ratio of an upper bound of D to a lower bound of R. These are
+    Clopper-Pearson bounds, with a level that holds for all thresholds together. (Best bin estimation, Garg et al. 2021,
+    uses Hoeffding's bound, which is far wider for small shares.)
+
+    Parameters
+    ----------
+    losses : array of float, shape (n,)
+        Losses of all samples, planted errors excluded.
+    planted : array of float, shape (m,)
+        Losses of the planted errors.
+    level : float in (0, 1)
+        Confidence of the bound.
+
+    Raises
+    ------
+    ValueError
+        For NaN losses, a level out of range, or so few samples that even with no error found the bound would exceed 1.
+    """
+    from scipy.stats import beta
+
+    real(0, 1, above_low=True).check("level", level)
+    losses, planted = (as_losses(labels_of(values).astype(float)) for values in (losses, planted))
+    n, m = len(losses), len(planted)
+    risk = (1 - level) / 2 / len(THRESHOLDS)
+    needed = int(np.ceil(np.log(risk) / np.log(LEAST)))
+    if min(n, m) < needed:
+        raise ValueError(
+            f"losses has {n} samples and planted {m}: a bound at level {level:g} needs at least {needed} of each"
+        )
+    threshold = np.quantile(planted, 1 - THRESHOLDS, method="inverted_cdf")
+    above = np.array([(losses >= t).sum() for t in threshold])
+    found = np.array([(planted >= t).sum() for t in threshold])
+    high = np.where(above < n, beta.ppf(1 - risk, above + 1, np.maximum(n - above, 1)), 1.0)
+    low = beta.ppf(risk, found, m - found + 1)
+    bounds, ratios = np.minimum(high / low, 1), np.minimum(above / n / (found / m), 1)
+    best = int(np.argmin(bounds))
+    estimate, upper = float(ratios[best]), float(bounds[best])
+    far = 2 * len(THRESHOLDS) // 3
+    rise = (above[far] - above[0]) / n / ((found[far] - found[0]) / m) if found[far] > found[0] else 1.0
+    reasons = []
+    if upper > NONE and (rise - ratios[0] > FLAT or estimate > MOST):
+        reasons.append("no threshold separates planted errors from clean samples")
+    verdict = "cannot tell" if reasons else "none found" if upper <= NONE else "a number"
+    every = np.sort(np.concatenate([losses, planted]))
+    every = np.unique(every[np.linspace(0, len(every) - 1, 200).astype(int)])
+    shares = [1 - np.searchsorted(np.sort(v), every, side="left") / len(v) for v in (losses, planted)]
+    return ErrorShare(estimate, upper, level, verdict, tuple(reasons), every, *shares, (estimate,), losses)
+
+
+def error_share(
+    X,
+    y,
+    fit: Callable,
+    losses: Callable,
+    kind,
+    *,
+    kept=None,
+    start: float = START,
+    groups=None,
+    rounds: int = 2,
+    folds: int = 2,
+    level: float = 0.95,
+    random_state=0,
+) -> ErrorShare:
+    """Estimate what share of the samples is wrong, in the way that ``kind`` describes.
+
+    Each round fits one model to the kept samples of each fold, scores the other folds' samples, plants errors among the
+    kept ones, compares the losses, and keeps the samples that are then believed clean. Two rounds of two folds cost
+    four fits to half of the samples, beyond those of the trimmed fit that ``kept`` comes from.
+
+    Parameters
+    ----------
+    X, y : array, data frame or tensor with n samples
+        Features, and labels or outputs as given.
+    fit : callable, (X, y) -> model
+        Fits a model of yours to some samples.
+    losses : callable, (model, X, y) -> array of float, shape (n_samples,)
+        The loss of each sample; large if the model disagrees with y.
+    kind : str or callable
+        The kind of error that you fear, as for `itlm.audit.planting.plant`.
+    kept : array of bool, shape (n,), optional
+        Samples that a trimmed fit keeps at a low fraction. By default ITLM is run here, five rounds at ``start``.
+    start : float in (0, 1]
+        Fraction that ITLM keeps at first. It must be below the clean fraction.
+    groups : array, shape (n,), optional
+        Trim within each group; by default within each given label if ``kind`` changes labels.
+    rounds, folds : int, at least 1 and 2
+        Number of rounds, and of folds.
+    level : float in (0, 1)
+        Confidence of the bound.
+    random_state : int or numpy.random.Generator
+        Seeds the folds and the planted errors.
+
+    Raises
+    ------
+    ValueError
+        For too few samples, NaN losses, losses of another length, or the errors of `itlm.audit.planting.plant`.
+    """
+    whole(1).check("rounds", rounds)
+    whole(2).check("folds", folds)
+    random, n, kind = np.random.default_rng(random_state), len(y), named(kind)
+    groups = labels_of(y) if groups is None and isinstance(kind, _OfLabels) else groups
+    if kept is None:
+        everything = lambda model: _losses_of(losses, model, X, y)  # noqa: E731
+        again = lambda model, kept, t: fit(take(X, np.flatnonzero(kept)), take(y, np.flatnonzero(kept)))  # noqa: E731
+        *_, last = iterate(everything, again, fit(X, y), start, 5, groups=groups)
+        kept = last.kept
+    kept, estimates = labels_of(kept).astype(bool), []
+    for _ in range(rounds):
+        given, planted, ambiguous = _out_of_fold(
+            X, y, fit, losses, kind, kept, _folds(n, folds, groups, random), random
+        )
+        found = compare(given, planted, level=level)
+        estimates.append(found.estimate)
+        kept = labels_of(trim(given, 1 - min(found.estimate, MOST), groups=groups))
+    reasons = list(found.reasons)
+    if len(estimates) > 1 and abs(estimates[-1] - estimates[-2]) > SETTLED:
+        reasons.append(f"the estimate does not settle ({', '.join(f'{e:.2f}' for e in estimates)})")
+    if ambiguous > DISTINCT:
+        reasons.append("the samples of a given label belong to two classes in nearly equal parts")
+    verdict = "none found" if found.upper <= NONE else "cannot tell" if reasons else "a number"
+    return ErrorShare(
+        found.estimate, found.upper, level, verdict, tuple(reasons) if verdict == "cannot tell" else (),
+        found.threshold, found.of_all, found.of_planted, tuple(estimates), given,
+    )  # fmt: skip
+
+
+def choose_fraction(*arguments, **options) -> float:
+    """Return the fraction to keep: one minus the upper bound of `error_share`, whose parameters these are.
+
+    If the share cannot be told, a warning says why, and at least one half is kept.
+    """
+    share = error_share(*arguments, **options)
+    alpha = max(1 - share.upper, START if share.verdict == "cannot tell" else 0.05)
+    if share.verdict == "cannot tell":
+        warnings.warn(f"the share of wrong samples is unknown ({share!r}); keeping {alpha:.3f} of them", stacklevel=2)
+    return alpha
+
+
+def _out_of_fold(X, y, fit, losses, kind, kept, fold, random):
+    """Return the losses of all samples and of planted errors, out of fold, and how ambiguous the labels are."""
+    given, planted, ambiguous = np.empty(len(y)), [], 0.0
+    of_labels, labels = isinstance(kind, _OfLabels), labels_of(y)
+    classes, guess = np.unique(labels) if of_labels else [], np.empty(len(y), int)
+    error = plant(X, y, kind, among=kept, random_state=random)
+    for k in np.unique(fold):
+        rest, mine = np.flatnonzero(kept & (fold != k)), np.flatnonzero(fold == k)
+        if len(lacking := np.setdiff1d(classes, labels[rest])):
+            raise ValueError(
+                f"kept has no sample of class {lacking.tolist()[0]!r} outside fold {k}: keep at least two of each "
+                "class, or more of all"
+            )
+        model = fit(take(X, rest), take(y, rest))
+        given[mine] = _losses_of(losses, model, take(X, mine), take(y, mine))
+        wrong = error.ids[fold[error.ids] == k]
+        planted.append(_losses_of(losses, model, take(error.X, wrong), take(error.y, wrong)))
+        if of_labels:
+            guess[mine] = _predicted(losses, model, take(X, mine), classes, y)
+    if of_labels:
+        ambiguous = _ambiguity(labels, guess, classes)
+    return given, np.concatenate(planted), ambiguous
+
+
+def _folds(n, folds, groups, random) -> np.ndarray:
+    """Return the fold of each sample, shape (n,); each group is spread evenly."""
+    order = random.permutation(n)
+    if groups is not None:
+        order = order[np.argsort(labels_of(groups)[order], kind="stable")]
+    fold = np.empty(n, int)
+    fold[order] = np.arange(n) % folds
+    return fold
+
+
+def _losses_of(losses, model, X, y) -> np.ndarray:
+    found = as_losses(labels_of(losses(model, X, y)))
+    if len(found) != len(y):
+        raise ValueError(f"losses gave {len(found)} values for {len(y)} samples: give the loss of each")
+    return found.astype(float)
+
+
+def _predicted(losses, model, X, classes, y) -> np.ndarray:
+    """Return the class of smallest loss, as an index into classes."""
+    each = [_losses_of(losses, model, X, _filled(y, X.shape[0], c)) for c in classes]
+    return np.argmin(each, axis=0)
+
+
+def _filled(y, n, label):
+    """Return n times the same label, in the container that y has."""
+    same = take(y, np.zeros(n, int))
+    return same.new_full((n,), label) if hasattr(same, "new_full") else np.full(n, label)
+
+
+def _ambiguity(labels, guess, classes) -> float:
+    """Return, for the given label that is most so, the second most predicted class's share over the first's."""
+    worst = 0.0
+    for c in classes:
+        second, first = np.sort(np.bincount(guess[labels == c], minlength=max(2, len(classes))))[-2:]
+        worst = max(worst, second / first)
+    return worst
