@@ -9,6 +9,8 @@ from contextlib import nullcontext
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import gammaln, ndtri
 from sklearn.base import BaseEstimator, RegressorMixin, clone, is_classifier, is_regressor
 from sklearn.datasets import make_classification
@@ -34,6 +36,7 @@ from itlm.linear import simulate
     [
         TrimmedRegressor(),
         TrimmedRegressor("breakdown", reweight=False, fit_intercept=False),
+        TrimmedRegressor("auto"),
         TrimmedEstimator(LinearRegression()),
         TrimmedEstimator(Ridge(), loss="absolute"),
         TrimmedEstimator(LogisticRegression()),
@@ -145,6 +148,48 @@ def test_h_is_the_breakdown_points_where_asked():
     assert TrimmedRegressor(1.0, reweight=False).fit(X, y).inlier_mask_.all()
 
 
+def shifted_outputs(share, seed, n=1000, d=10):
+    """Outputs of which a share is four standard deviations too high."""
+    random = np.random.default_rng(seed)
+    X, is_bad = random.standard_normal((n, d)), random.random(n) < share
+    return X, X.sum(axis=1) + random.standard_normal(n) + 4 * is_bad, is_bad
+
+
+@pytest.mark.parametrize(("share", "times"), [(0.0, 1.15), (0.1, 1.25), (0.4, 1.6)])
+def test_the_automatic_fraction_comes_near_the_oracle(share, times):
+    errors = {"auto": [], "oracle": [], "default": []}
+    for seed in range(8):
+        X, y, is_bad = shifted_outputs(share, seed)
+        fits = {
+            "auto": TrimmedRegressor("auto", random_state=0).fit(X, y),
+            "oracle": LinearRegression().fit(X[~is_bad], y[~is_bad]),
+            "default": TrimmedRegressor(random_state=0).fit(X, y),
+        }
+        for name, fit in fits.items():
+            errors[name].append(np.linalg.norm(np.append(fit.coef_ - 1, fit.intercept_)))
+    auto, oracle, default = (np.mean(values) for values in errors.values())
+    assert auto < times * oracle and (share < 0.4 or default > 5 * oracle)
+
+
+def test_the_automatic_fraction_is_told_and_is_all_of_what_lies_on_a_plane():
+    X, y, is_bad = shifted_outputs(0.3, 0)
+    fit = TrimmedRegressor("auto", random_state=0).fit(X, y)
+    assert 0.55 < fit.support_fraction_ < 0.75 and fit.inlier_mask_.sum() == n_kept(1000, fit.support_fraction_)
+    assert fit.raw_inlier_mask_.sum() == (1000 + 11 + 1) // 2
+    assert TrimmedRegressor(0.8).fit(X, y).support_fraction_ == 0.8
+    exact = TrimmedRegressor("auto", random_state=0).fit(X, X.sum(axis=1) + 9 * is_bad)
+    assert exact.scale_ == 0 and (exact.inlier_mask_ == ~is_bad).all()
+
+
+@given(st.integers(0, 5), st.floats(0.01, 100), st.floats(-50, 50))
+@settings(max_examples=10, deadline=None)
+def test_the_automatic_fraction_moves_with_the_units_of_y(seed, unit, offset):
+    X, y, _ = shifted_outputs(0.2, seed, n=200, d=3)
+    one, other = (TrimmedRegressor("auto", random_state=0).fit(X, v) for v in (y, unit * y + offset))
+    assert one.support_fraction_ == other.support_fraction_ and (one.inlier_mask_ == other.inlier_mask_).all()
+    assert np.allclose(unit * one.coef_, other.coef_) and np.isclose(unit * one.scale_, other.scale_)
+
+
 def test_a_few_samples_far_out_mislead_least_squares_and_not_the_trimmed_fit():
     data = simulate(400, 5, 0.85, 0.1, "leverage", seed=4)
     off = {
@@ -181,7 +226,7 @@ def test_whole_weights_equal_repetition_and_zero_equals_removal():
     _, X, y = contaminated(80, 3)
     weights = np.random.default_rng(5).integers(0, 4, 80)
     twice = np.repeat(np.arange(80), weights)
-    for options in ({}, {"reweight": False}, {"support_fraction": "breakdown"}, {"fit_intercept": False}):
+    for options in ({}, {"reweight": False}, {"support_fraction": "breakdown"}, {"support_fraction": "auto"}):
         fit = TrimmedRegressor(**options, random_state=0).fit(X, y, weights)
         other = TrimmedRegressor(**options, random_state=0).fit(X[twice], y[twice])
         assert np.allclose(fit.coef_, other.coef_, rtol=1e-9) and np.isclose(fit.scale_, other.scale_, rtol=1e-9)
@@ -189,7 +234,7 @@ def test_whole_weights_equal_repetition_and_zero_equals_removal():
             other.intercept_, rel=1e-9
         )
         assert not fit.inlier_mask_[weights == 0].any()
-        if fit.reweight:
+        if fit.reweight and fit.support_fraction != "auto":  # else the last sample may be kept in part
             assert (fit.inlier_mask_[twice] == other.inlier_mask_).all()
 
 

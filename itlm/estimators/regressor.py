@@ -11,9 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..least_squares.exact import fit_to, plane_of
+from ..least_squares.outliers import EXCESS, outlier_share
 from ..least_squares.rows import Rows, check_numbers, in_place, residuals
 from ..least_squares.scale import CUT, final_shrinkage, raw_shrinkage
-from ..least_squares.solver import search
+from ..least_squares.solver import concentrate, search
 from ..parameters import flag, whole
 from ..weighted import total_weight
 from .checks import check_outputs, check_weights, mass_kept, seed_from, warn_undetermined
@@ -29,11 +30,13 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    support_fraction : float in (0, 1] or "breakdown", default 0.75
+    support_fraction : float in (0, 1], "breakdown" or "auto", default 0.75
         Fraction kept (alpha in the paper): ``h = floor(support_fraction n)``. It should not exceed the clean fraction.
         ``"breakdown"`` keeps ``floor((n + p + 1) / 2)`` for p coefficients with the intercept, and withstands the most
-        outliers. Cross-validation cannot choose the fraction: held-out data also has corrupted samples, and favours
-        fits to them.
+        outliers. ``"auto"`` fits like ``"breakdown"``, estimates the share of outliers from the residuals by the
+        iterated method of Gervini & Yohai 2002, and fits again without 1.25 times that share; this replaces
+        ``reweight``. Cross-validation cannot choose the fraction: held-out data also has corrupted samples, and
+        favours fits to them.
     n_starts : int, at least 1, optional
         Number of starts, as for `least_trimmed_squares`; 1 is least squares alone, which corrupted features mislead.
     reweight : bool, default True
@@ -59,6 +62,8 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         noise and corrected for n and p. 0 if the inliers lie on one plane.
     raw_coef_, raw_intercept_, raw_inlier_mask_, raw_scale_
         The same before reweighting; ``raw_inlier_mask_`` is S, h samples.
+    support_fraction_ : float
+        The fraction kept: ``support_fraction``, or its value for ``"breakdown"`` or ``"auto"``.
     objective_ : float
         The trimmed loss: sum of the kept samples' squared raw residuals.
     objective_path_ : array
@@ -152,8 +157,14 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         theta, inliers = raw, found.kept
         self.raw_coef_, self.raw_intercept_ = self._split(rows.as_given(raw))
         self.raw_inlier_mask_, self.raw_scale_ = in_place(inliers, counted), float(scale)
-        if self.reweight and plane is not None:
+        self.support_fraction_ = h / n
+        if plane is not None and (self.reweight or self._is("auto")):
             inliers = plane[1]
+        elif self._is("auto"):
+            share, scale = outlier_share(rows, raw, found.objective, h, n, p)
+            rows.h = max(h, mass_kept(n, max(1 - EXCESS * share, h / n)))
+            again = concentrate(rows, raw, self.max_iter)
+            theta, inliers, self.support_fraction_ = again.coef, again.kept, rows.h / n
         elif self.reweight:
             inliers = residuals(rows, raw) <= CUT * scale
             theta = fit_to(rows, inliers)
@@ -184,12 +195,16 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         return X @ self.coef_ + self.intercept_
 
+    def _is(self, name) -> bool:
+        """Return whether support_fraction, which may be an array by mistake, is this word."""
+        return isinstance(self.support_fraction, str) and self.support_fraction == name
+
     def _kept(self, n, p, weights):
         """Return h, and warn if any h samples can be fitted exactly."""
-        if isinstance(self.support_fraction, str) and self.support_fraction == "breakdown":
+        if self._is("breakdown") or self._is("auto"):
             h = min(n, (n + p + 1) // 2)
         else:
-            h = mass_kept(n, self.support_fraction, " or 'breakdown'")
+            h = mass_kept(n, self.support_fraction, ", 'breakdown' or 'auto'")
         if h <= p:
             warnings.warn(
                 f"support_fraction={self.support_fraction!r} keeps {h:g} of {n:g} samples, for {p} coefficients: any "

@@ -137,7 +137,7 @@ def least_trimmed_squares(
             raise ValueError(f"start must have shape ({rows.d},), one value a coefficient, got {start.shape}")
         if not (np.abs(start) < WIDE).all():
             raise ValueError(f"start must be finite, and below {WIDE:g}, got {start}")
-        found = replace(_concentrate(rows, rows.around(start), max_iter), start="given")
+        found = replace(concentrate(rows, rows.around(start), max_iter), start="given")
     else:
         found = search(rows, n_starts, max_iter, random_state)
     return replace(found, coef=rows.as_given(found.coef), kept=in_place(found.kept, counted))
@@ -152,12 +152,12 @@ def search(rows: Rows, n_starts: int | None, max_iter: int, random_state: int) -
     few = nested.pop()
     with few_threads(few.n * few.d):
         starts = compete(few, n_starts, random)
-        fits = [replace(_concentrate(few, theta, max_iter), start=name) for name, theta in starts]
+        fits = [replace(concentrate(few, theta, max_iter), start=name) for name, theta in starts]
     while nested:  # continue the fit of least trimmed sum on the larger sample
         larger = nested.pop()
         with few_threads(larger.n * larger.d):
             best = min(fits, key=lambda fit: _objective(larger, fit.coef)) if len(fits) > 1 else fits[0]
-            fits = [replace(_concentrate(larger, best.coef, max_iter, best.threshold), start=best.start)]
+            fits = [replace(concentrate(larger, best.coef, max_iter, best.threshold), start=best.start)]
     return min(fits, key=lambda fit: fit.objective)
 
 
@@ -180,7 +180,7 @@ class _Level(NamedTuple):
     norms: np.ndarray
 
 
-def _concentrate(rows: Rows, theta, max_iter: int, guess: float | None = None) -> TrimmedFit:
+def concentrate(rows: Rows, theta, max_iter: int, guess: float | None = None) -> TrimmedFit:
     """Take concentration steps from theta to the exact fixed point; ``guess`` estimates its threshold."""
     if rows.weights is not None:
         return _concentrate_weighted(rows, theta, max_iter)
