@@ -22,6 +22,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from itlm import n_kept
+from itlm.audit import plant, shifted
 from itlm.estimators import TrimmedEstimator, TrimmedRegressor
 
 
@@ -446,3 +448,59 @@ def test_outputs_that_are_mostly_one_value_are_said(reweight):
         TrimmedRegressor(random_state=0).fit(X, np.full(200, 3.0))  # constant: no sample is called an outlier
         assert TrimmedRegressor(random_state=0).fit(X, X @ [1, 2, 3]).scale_ == 0  # a plane that is no constant
         LinearRegression().fit(X, y)
+
+
+# support_fraction="auto"
+
+
+def labelled(share, seed=0):
+    """Three groups of points, and their labels, a share of them wrong."""
+    random = np.random.default_rng(seed)
+    truth = random.integers(3, size=900)
+    X = random.normal(size=(900, 4)) + 3 * np.eye(3, 4)[truth]
+    y = plant(X, truth, "uniform", round(share * 900), random_state=seed).y if share else truth
+    return X, y, truth
+
+
+@pytest.mark.parametrize("model", [LogisticRegression(), LinearSVC()], ids=["log", "hinge"])
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_the_fraction_is_estimated_for_classifiers(model, share):
+    X, y, truth = labelled(share)
+    fit = TrimmedEstimator(model, "auto").fit(X, y)
+    assert abs(fit.error_share_.estimate - share) < 0.05 and fit.error_share_.upper >= share
+    assert fit.support_fraction_ == 1 - fit.error_share_.upper
+    assert fit.inlier_mask_.sum() == n_kept(900, fit.support_fraction_)
+    assert (y == truth)[fit.inlier_mask_].mean() > 0.97
+    text = TrimmedEstimator(model, "auto").fit(X, np.array(["a", "b", "c"])[y])
+    assert text.support_fraction_ == fit.support_fraction_
+
+
+def test_the_fraction_is_estimated_for_regressors_and_the_kind_of_error_may_be_named():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(800, 3))
+    clean = X.sum(axis=1) + 0.2 * random.normal(size=800)
+    for errors, kind in (("auto", "permuted"), (shifted(8, scale=0.5), shifted(8, scale=0.5))):
+        y = plant(X, clean, kind, 120, random_state=1).y
+        fit = TrimmedEstimator(LinearRegression(), "auto", errors=errors).fit(X, y)
+        assert abs(fit.error_share_.estimate - 0.15) < 0.03 and fit.error_share_.upper >= 0.15
+    assert TrimmedEstimator(LinearRegression(), 0.8).fit(X, clean).support_fraction_ == 0.8
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "message"),
+    [
+        ({}, {"sample_weight": np.ones(900) * 2}, "support_fraction='auto' takes no sample_weight: give the fraction"),
+        ({"errors": "unifrom"}, {}, "kind must be one of 'uniform', 'permuted', 'wrong_unit' or a function"),
+        ({"support_fraction": "atuo"}, {}, r"support_fraction must be in \(0, 1\] or 'auto', got 'atuo'"),
+    ],
+)
+def test_what_an_automatic_fraction_cannot_use_is_named(options, data, message):
+    X, y, _ = labelled(0.2)
+    with pytest.raises(ValueError, match=message):
+        TrimmedEstimator(LogisticRegression(), **({"support_fraction": "auto"} | options)).fit(X, y, **data)
+
+
+def test_too_few_samples_for_a_bound_are_named():
+    X, y, _ = labelled(0.0)
+    with pytest.raises(ValueError, match="a bound at level 0.95 needs at least 19 of each"):
+        TrimmedEstimator(LogisticRegression(), "auto").fit(X[:30], y[:30])

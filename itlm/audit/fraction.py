@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..parameters import real, whole
-from ..trimming import as_losses, iterate, n_kept, trim
+from ..trimming import as_losses, n_kept, trim
 from .planting import _OfLabels, labels_of, named, plant, take
 
 __all__ = ["ErrorShare", "choose_fraction", "compare", "error_share"]
@@ -29,7 +29,7 @@ START = 0.5  # fraction that the first, trimmed fits keep
 LEAST = 0.7  # share of planted errors that a threshold must reach: beyond it, they are no longer like real ones
 THRESHOLDS = np.linspace(LEAST, 0.99, 16)  # shares of planted errors at which ratios are taken
 NONE = 0.03  # largest upper bound for "none found"
-SETTLED = 0.06  # largest change of the estimate in the last round for "a number"
+SETTLED = 0.1  # largest change of the estimate in the last round for "a number"
 FLAT = 0.3  # largest excess of the slope of D over R above D/R for "a number"; without clean samples both are eps
 DISTINCT = 0.7  # largest ratio of the second to the first predicted class, of the samples with one given label
 MOST = 0.6  # largest share of wrong samples that is believed
@@ -77,6 +77,17 @@ class ErrorShare:
         if self.verdict == "cannot tell":
             return f"cannot tell: {'; '.join(self.reasons)} (estimate {self.estimate:.3f}, {bound})"
         return f"{self.estimate:.3f} of the samples, {bound}"
+
+    def fraction(self) -> float:
+        """Return the fraction to keep: one minus the upper bound.
+
+        If the share cannot be told, a warning says why, and at least one half is kept.
+        """
+        if self.verdict != "cannot tell":
+            return max(1 - self.upper, 0.05)
+        alpha = max(1 - self.upper, START)
+        warnings.warn(f"the share of wrong samples is unknown ({self!r}); keeping {alpha:.3f} of them", stacklevel=3)
+        return alpha
 
     def after_trimming(self, alpha: float) -> tuple[float, float]:
         """Predict what nobody can see: the shares of wrong samples among the kept and among the dropped.
@@ -161,9 +172,9 @@ def error_share(
 ) -> ErrorShare:
     """Estimate what share of the samples is wrong, in the way that ``kind`` describes.
 
-    Each round fits one model to the kept samples of each fold, scores the other folds' samples, plants errors among the
+    Each round fits one model to the kept samples outside each fold, scores the fold's samples, plants errors among the
     kept ones, compares the losses, and keeps the samples that are then believed clean. Two rounds of two folds cost
-    four fits to half of the samples, beyond those of the trimmed fit that ``kept`` comes from.
+    four fits, each to at most half of the samples, beyond the fit to all samples that gives ``kept``.
 
     Parameters
     ----------
@@ -176,9 +187,10 @@ def error_share(
     kind : str or callable
         The kind of error that you fear, as for `itlm.audit.planting.plant`.
     kept : array of bool, shape (n,), optional
-        Samples that a trimmed fit keeps at a low fraction. By default ITLM is run here, five rounds at ``start``.
+        Samples to begin with, nearly all of them clean. By default the fraction ``start`` with the smallest losses
+        under a fit to all samples.
     start : float in (0, 1]
-        Fraction that ITLM keeps at first. It must be below the clean fraction.
+        Fraction to begin with. It must be below the clean fraction.
     groups : array, shape (n,), optional
         Trim within each group; by default within each given label if ``kind`` changes labels.
     rounds, folds : int, at least 1 and 2
@@ -198,10 +210,7 @@ def error_share(
     random, n, kind = np.random.default_rng(random_state), len(y), named(kind)
     groups = labels_of(y) if groups is None and isinstance(kind, _OfLabels) else groups
     if kept is None:
-        everything = lambda model: _losses_of(losses, model, X, y)  # noqa: E731
-        again = lambda model, kept, t: fit(take(X, np.flatnonzero(kept)), take(y, np.flatnonzero(kept)))  # noqa: E731
-        *_, last = iterate(everything, again, fit(X, y), start, 5, groups=groups)
-        kept = last.kept
+        kept = trim(_losses_of(losses, fit(X, y), X, y), start, groups=groups)
     kept, estimates = labels_of(kept).astype(bool), []
     for _ in range(rounds):
         given, planted, ambiguous = _out_of_fold(
@@ -223,15 +232,8 @@ def error_share(
 
 
 def choose_fraction(*arguments, **options) -> float:
-    """Return the fraction to keep: one minus the upper bound of `error_share`, whose parameters these are.
-
-    If the share cannot be told, a warning says why, and at least one half is kept.
-    """
-    share = error_share(*arguments, **options)
-    alpha = max(1 - share.upper, START if share.verdict == "cannot tell" else 0.05)
-    if share.verdict == "cannot tell":
-        warnings.warn(f"the share of wrong samples is unknown ({share!r}); keeping {alpha:.3f} of them", stacklevel=2)
-    return alpha
+    """Return `ErrorShare.fraction` of `error_share`, whose parameters these are: the fraction to keep."""
+    return error_share(*arguments, **options).fraction()
 
 
 def _out_of_fold(X, y, fit, losses, kind, kept, fold, random):

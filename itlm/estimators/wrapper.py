@@ -5,12 +5,10 @@ Source: Shen & Sanghavi, ICML 2019, Section 4.
 
 import warnings
 from dataclasses import replace
-from hashlib import blake2b
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier, is_regressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags, indexable
 from sklearn.utils.metadata_routing import (
     UNUSED,
@@ -29,16 +27,17 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from ..audit import error_share
+from ..audit.fraction import START
 from ..least_squares.rows import in_place
 from ..parameters import whole
 from ..trimming import iterate, trim
 from ..weighted import total_weight, trim_mass
 from .checks import check_labels, check_outputs, check_weights, mass_kept, seed_from, warn_undetermined
+from .diagnosis import period, uninformative
 from .losses import LOSSES, METHODS, is_nothing, losses_of, worst_class
 
 __all__ = ["TrimmedEstimator"]
-
-_SEPARATED = 5e-4  # if the kept samples' mean log-loss is smaller, they are separable
 
 
 def _has(method):
@@ -62,9 +61,10 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
     estimator : regressor or classifier
         Any of scikit-learn's, or a pipeline that ends in one; cloned, never changed. After a fit to some samples it
         scores all, so encoders must accept unseen categories (``handle_unknown="ignore"``).
-    support_fraction : float in (0, 1], default 0.75
+    support_fraction : float in (0, 1] or "auto", default 0.75
         Fraction kept (alpha in the paper): ``floor(support_fraction n)`` samples. Cross-validation cannot choose it, as
-        in `TrimmedRegressor`.
+        in `TrimmedRegressor`. ``"auto"`` estimates the share of wrong samples by `itlm.audit.error_share`, in four more
+        fits to half of the samples, and keeps all but its upper bound. It takes no ``sample_weight``.
     loss : {"auto", "squared", "absolute", "poisson", "log", "hinge"} or callable, default "auto"
         The loss to trim by, preferably the one that ``estimator`` minimises.
 
@@ -82,6 +82,9 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
     groups : {"classes"} or None, default "classes"
         For classifiers, ``"classes"`` trims within each class, so that each keeps its share and none can vanish. None
         trims all samples together. Regressors have no classes.
+    errors : "auto", or as ``kind`` of `itlm.audit.plant`, default "auto"
+        The kind of errors that ``support_fraction="auto"`` counts: ``"uniform"`` label noise for classifiers and
+        ``"permuted"`` outputs for regressors by default. Errors of X are not possible.
     max_iter : int, at least 1, default 50
         Maximum number of refits after the fit to all samples.
     random_state : int, RandomState or None, default None
@@ -95,6 +98,10 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         point, the samples kept in the round before are those of ``inlier_mask_``; else a warning says so.
     inlier_mask_ : array of bool, shape (n,)
         S: the samples whose loss under ``estimator_`` is smallest.
+    support_fraction_ : float
+        The fraction kept.
+    error_share_ : itlm.audit.ErrorShare
+        The estimated share of wrong samples, only with ``support_fraction="auto"``.
     objective_ : float
         The trimmed loss: sum of the kept samples' losses.
     objective_path_ : array, shape (rounds,)
@@ -140,12 +147,21 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
     coef_, intercept_, feature_importances_ = map(_inner, ("coef_", "intercept_", "feature_importances_"))
 
     def __init__(
-        self, estimator, support_fraction=0.75, *, loss="auto", groups="classes", max_iter=50, random_state=None
+        self,
+        estimator,
+        support_fraction=0.75,
+        *,
+        loss="auto",
+        groups="classes",
+        errors="auto",
+        max_iter=50,
+        random_state=None,
     ):
         self.estimator = estimator
         self.support_fraction = support_fraction
         self.loss = loss
         self.groups = groups
+        self.errors = errors
         self.max_iter = max_iter
         self.random_state = random_state
 
@@ -190,16 +206,17 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             except ValueError as error:
                 raise ValueError(f"{error}{worst_class(losses, groups, classes)}") from None
 
+        def losses(model, rows=slice(None), labels=y):
+            known = classes and (classes[0], np.searchsorted(classes[0], labels))
+            return losses_of(model, X if isinstance(rows, slice) else _safe_indexing(X, rows), labels, loss, known)
+
+        first = refit(np.ones(len(y), bool) if weights is None else weights)
+        self.support_fraction_ = self._fraction(y, refit, losses, select, first)
+        rounds = iterate(
+            losses, update, first, self.support_fraction_, self.max_iter, select=select, stop_at_fixed_point=True
+        )
         path, flawless, before, said, seen = [], False, None, "", {}
-        for step in iterate(
-            lambda model: losses_of(model, X, y, loss, classes),
-            update,
-            refit(np.ones(len(y), bool) if weights is None else weights),
-            self.support_fraction,
-            self.max_iter,
-            select=select,
-            stop_at_fixed_point=True,
-        ):
+        for step in rounds:
             mass, moving = step.kept, step.n_entered + step.n_left
             path.append(float(mass[mass > 0] @ step.losses[mass > 0]))
             if before is None:
@@ -211,9 +228,9 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
                 f"{moving} of {len(mass)} samples entered or left in round {step.t}, the last; raise "
                 f"max_iter={self.max_iter}, or accept this fit"
             )
-            if period := _period(seen, mass, path):
+            if again := period(seen, mass, path):
                 said = (
-                    f"no fixed point: the selections repeat every {period} rounds, and more rounds change nothing; the "
+                    f"no fixed point: the selections repeat every {again} rounds, and more rounds change nothing; the "
                     f"fit is that of round {step.t}, of smallest objective among these. Accept this fit, or use a "
                     "smoother estimator (such as more neighbours)"
                 )
@@ -222,7 +239,8 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         if said:
             warnings.warn(said, ConvergenceWarning, stacklevel=2)
         kept = mass > 0
-        if said := self._says_nothing(step.theta, flawless, step.losses[kept], y[kept], mass[kept]):
+        said = uninformative(step.theta, loss, self.support_fraction_, flawless, step.losses[kept], y[kept], mass[kept])
+        if said:
             warnings.warn(said, stacklevel=2)
         warn_undetermined(X, kept, names, chance=0.01)
         self.estimator_, self.inlier_mask_ = step.theta, in_place(kept, counted)
@@ -261,7 +279,10 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         if counted is not None:
             some = np.flatnonzero(counted)
             given, X, y = _check_method_params(X, given, some), _safe_indexing(X, some), y[counted]
-        mass_kept(len(y) if weights is None else total_weight(weights), self.support_fraction)
+        if not self._is_auto():
+            mass_kept(len(y) if weights is None else total_weight(weights), self.support_fraction, " or 'auto'")
+        elif weights is not None:
+            raise ValueError("support_fraction='auto' takes no sample_weight: give the fraction, or repeat samples")
 
         def refit(mass):
             kept = np.flatnonzero(mass)
@@ -270,6 +291,23 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             return model.fit(_safe_indexing(X, kept), y[kept], **_check_method_params(X, given, kept), **own)
 
         return X, y, counted, weights, refit
+
+    def _is_auto(self) -> bool:
+        return isinstance(self.support_fraction, str) and self.support_fraction == "auto"
+
+    def _fraction(self, y, refit, losses, select, first):
+        """Return the fraction to keep, given or estimated from the first fit and planted errors."""
+        if not self._is_auto():
+            return self.support_fraction
+        kind = "uniform" if is_classifier(self.estimator) else "permuted"
+        fit = lambda rows, _: refit(np.isin(np.arange(len(y)), rows))  # noqa: E731
+        self.error_share_ = error_share(
+            np.arange(len(y)), y, fit, losses,
+            kind if isinstance(self.errors, str) and self.errors == "auto" else self.errors,
+            kept=select(losses(first), START) > 0, groups=y if is_classifier(self.estimator) else None,
+            random_state=0 if self.random_state is None else seed_from(self.random_state),
+        )  # fmt: skip
+        return self.error_share_.fraction()
 
     def _routed(self, sample_weight, params):
         """Return what ``estimator`` gets for its fit, and the names under which it gets the weights."""
@@ -293,34 +331,6 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
                 f"{self.support_fraction}, or "
                 + ("leave out classes of so few samples" if self.groups else "groups='classes'")
             )
-
-    def _says_nothing(self, model, flawless, losses, y, mass) -> str:
-        """Return why trimming is uninformative, from the kept samples' losses, outputs and mass; empty if it is not."""
-        name, many = self._loss_name(), _n_coefficients(model)
-        if flawless:
-            return (
-                "estimator fits every sample without loss, corrupted ones too, so trimming cannot tell them apart; "
-                "use a more strongly regularised estimator"
-            )
-        if name != "log" and many >= mass.sum() and is_nothing(losses, y, name):
-            return (
-                f"estimator has {many} coefficients for {mass.sum():g} kept samples, and fits these without loss, as "
-                "it would any selection, so trimming cannot find outliers; use more samples, fewer features, a more "
-                "strongly regularised estimator, or a larger support_fraction"
-            )
-        mean = mass @ losses / mass.sum()
-        if name == "log" and mean < _SEPARATED:
-            why = "the kept set carries little information; use a more strongly regularised estimator"
-            if many:
-                why = (
-                    "a penalty or the solver's tolerance alone determines the size of the coefficients; regularise "
-                    "estimator more (such as a smaller C)"
-                )
-            return (
-                f"the kept samples are separable: their mean log-loss is {mean:.1g}, and {why}, or a support_fraction "
-                f"larger than {self.support_fraction}"
-            )
-        return ""
 
     def _loss_name(self):
         if not (isinstance(self.loss, str) and self.loss == "auto"):
@@ -415,24 +425,6 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             tags.target_tags = replace(inner.target_tags, multi_output=False)
             tags.classifier_tags = inner.classifier_tags and replace(inner.classifier_tags, multi_label=False)
         return tags
-
-
-def _period(seen, mass, path) -> int:
-    """Return after how many rounds the selections repeat, in the round of smallest objective among these; else 0.
-
-    ``seen`` is the last round of each selection, by digest, and is brought up to date. A repeated selection has a
-    repeated objective too: if not, the models differ, and the next selection may be new.
-    """
-    digest, t = blake2b(mass.tobytes(), digest_size=16).digest(), len(path) - 1
-    last, seen[digest] = seen.get(digest, t), t
-    repeats = t - last > 1 and np.isclose(path[t], path[last], rtol=1e-9, atol=0)
-    return t - last if repeats and path[t] <= min(path[last:]) * (1 + 1e-9) else 0
-
-
-def _n_coefficients(model) -> int:
-    """Return the coefficients per output of a linear model, or of a pipeline that ends in one; else 0."""
-    coef = getattr(model[-1] if isinstance(model, Pipeline) else model, "coef_", None)
-    return 0 if coef is None else np.shape(coef)[-1]
 
 
 def _seeded(estimator, seed):
