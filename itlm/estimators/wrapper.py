@@ -206,10 +206,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             except ValueError as error:
                 raise ValueError(f"{error}{worst_class(losses, groups, classes)}") from None
 
-        def losses(model, rows=slice(None), labels=y):
-            known = classes and (classes[0], np.searchsorted(classes[0], labels))
-            return losses_of(model, X if isinstance(rows, slice) else _safe_indexing(X, rows), labels, loss, known)
-
+        losses = _scores(X, y, loss, classes)
         first = refit(np.ones(len(y), bool) if weights is None else weights)
         self.support_fraction_ = self._fraction(y, refit, losses, select, first)
         rounds = iterate(
@@ -425,6 +422,16 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
             tags.target_tags = replace(inner.target_tags, multi_output=False)
             tags.classifier_tags = inner.classifier_tags and replace(inner.classifier_tags, multi_label=False)
         return tags
+
+
+def _scores(X, y, loss, classes):
+    """Return the function that scores all samples or, with ``rows``, some of them with other labels."""
+
+    def losses(model, rows=None, labels=y):
+        known = classes and (classes[0], np.searchsorted(classes[0], labels))
+        return losses_of(model, X if rows is None else _safe_indexing(X, rows), labels, loss, known)
+
+    return losses
 
 
 def _seeded(estimator, seed):
