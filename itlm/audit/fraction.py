@@ -29,6 +29,7 @@ START = 0.5  # fraction that the first, trimmed fits keep
 LEAST = 0.7  # share of planted errors that a threshold must reach: beyond it, they are no longer like real ones
 THRESHOLDS = np.linspace(LEAST, 0.99, 16)  # shares of planted errors at which ratios are taken
 NONE = 0.03  # largest upper bound for "none found"
+SMALL = 0.1  # an upper bound below this says enough, whatever share of it is clean samples
 SETTLED = 0.1  # largest change of the estimate in the last round for "a number"
 FLAT = 0.3  # largest excess of the slope of D over R above D/R for "a number"; without clean samples both are eps
 DISTINCT = 0.7  # largest ratio of the second to the first predicted class, of the samples with one given label
@@ -146,7 +147,7 @@ def compare(losses, planted, *, level: float = 0.95) -> ErrorShare:
     far = 2 * len(THRESHOLDS) // 3
     rise = (above[far] - above[0]) / n / ((found[far] - found[0]) / m) if found[far] > found[0] else 1.0
     reasons = []
-    if upper > NONE and (rise - ratios[0] > FLAT or estimate > MOST):
+    if upper > SMALL and (rise - ratios[0] > FLAT or estimate > MOST):
         reasons.append("no threshold separates planted errors from clean samples")
     verdict = "cannot tell" if reasons else "none found" if upper <= NONE else "a number"
     every = np.sort(np.concatenate([losses, planted]))
