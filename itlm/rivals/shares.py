@@ -80,7 +80,7 @@ def gaussian_mixture(losses, *, test: bool = False) -> float:
     return float(two.weights_[np.argmax(two.means_)])
 
 
-def beta_mixture(losses, *, rounds: int = 300) -> float:
+def beta_mixture(losses, *, rounds: int = 500) -> float:
     """Return the weight of the larger component of a two-component beta mixture of the losses (Arazo et al. 2019).
 
     The mixture is fitted by ``rounds`` of expectation maximisation; its components get their parameters from weighted
