@@ -36,14 +36,15 @@ __all__ = [
 RECIPE = 1
 
 # The paper uses 3,000 images of MNIST, so only "demo" is smaller than the paper. "authors" follows the authors' code in
-# everything but the epochs, which no source gives.
+# everything but the epochs, which no source gives: they are those whose baseline and oracle come nearest to the print
+# (sweeps/labels_calibration.yaml), and were set before any trimmed round was run with them.
 OURS = {"pixels": "standardised", "initial": "torch", "shape": "constant", "partial": False, "batch": 100, "lr": 0.1}
 THEIRS = {"pixels": "unit", "initial": "normal", "shape": "drop", "partial": True, "batch": 1000, "lr": 0.5}
 SCALES = {
     "demo": {"dataset": "mnist5k", "n": 3000, "epochs": 10.0, "rounds": 5} | OURS,
     "cpu": {"dataset": "mnist", "n": 3000, "epochs": 20.0, "rounds": 5} | OURS,
     "paper": {"dataset": "mnist", "n": 3000, "epochs": 20.0, "rounds": 5} | OURS,
-    "authors": {"dataset": "mnist", "n": 3000, "epochs": 40.0, "rounds": 5} | THEIRS,
+    "authors": {"dataset": "mnist", "n": 3000, "epochs": 45.0, "rounds": 5} | THEIRS,
 }
 
 
