@@ -128,9 +128,10 @@ for keep in (0.6, 0.7, 0.8, 0.9):
     kept = np.zeros(len(y), bool)
     kept[order[: round(keep * len(y))]] = True
     predicted = share.after_trimming(keep)
+    found = (y != truth)[kept].mean(), (y != truth)[~kept].mean()
     rows.append({"kept": f"{keep:.0%}", "wrong among the kept, predicted": f"{predicted[0]:.1%}",
-                 "true": f"{(y != truth)[kept].mean():.1%}", "wrong among the dropped, predicted": f"{predicted[1]:.0%}",
-                 "true ": f"{(y != truth)[~kept].mean():.0%}"})  # fmt: skip
+                 "true": f"{found[0]:.1%}", "wrong among the dropped, predicted": f"{predicted[1]:.0%}",
+                 "true ": f"{found[1]:.0%}"})  # fmt: skip
 HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 
 # %% [markdown]
@@ -173,7 +174,7 @@ axes[-1].set_xlabel("wrong labels (%)")
 plt.show()
 
 # %% [markdown]
-# *Digits, logistic regression: mean estimate over the seeds against the truth. On the dashed line the estimate is right.*
+# *Digits, logistic regression: mean estimate over the seeds against the truth. On the dashed line it is right.*
 
 # %% tags=["hide-input", "full-width"]
 rows = []
@@ -208,8 +209,8 @@ HTML(pd.DataFrame(rows).fillna("").to_html(index=False, classes="sortable", bord
 # * **Half of a class is wrong in the same way.** If nearly half of the labels "3" are truly "2", no data can say which
 #   half is wrong.
 # * **The model cannot see the errors.** If planted errors have losses like clean samples, no threshold separates them.
-# * **The wrong kind is feared.** The estimate counts errors like the planted ones. The next figure shows what happens if
-#   others are planted.
+# * **The wrong kind is feared.** The estimate counts errors like the planted ones. The next figure shows what happens
+#   if others are planted.
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(3, 1, figsize=(6, 9), sharex=True, sharey=True)
@@ -247,8 +248,8 @@ table = pd.DataFrame(rows).rename(columns={"all": "trained on everything (%)", "
 HTML(table.to_html(index=False, classes="sortable", border=0))
 
 # %% [markdown]
-# *Test accuracy of ITLM with the fraction that follows from the bound, beside alpha* - 5 points, which nobody knows, and
-# training on everything; mean ± 95 % interval.*
+# *Test accuracy of ITLM with the fraction that follows from the bound, beside alpha\* - 5 points, which nobody knows,
+# and training on everything; mean ± 95 % interval.*
 #
 # ## Linear regression
 #
