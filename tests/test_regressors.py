@@ -53,6 +53,14 @@ def test_heavy_tails_are_heavy():
     assert 0.6 < np.median(noise) < 1.0 and noise.max() > 20  # Student's t with 2 degrees of freedom: median 0.816
 
 
+@pytest.mark.parametrize(("outputs", "signs"), [("one_sided", {1}), ("two_sided", {-1, 1})])
+def test_outliers_are_four_standard_deviations_off(outputs, signs):
+    given = task(Config(outputs=outputs, n=4000, d=2, sigma=0.5))
+    off = (given.y - given.X @ given.theta) / 0.5
+    assert abs(np.abs(off[given.is_bad]).mean() - 4) < 0.15 and abs(off[~given.is_bad]).mean() < 0.9
+    assert set(np.sign(off[given.is_bad][abs(off[given.is_bad]) > 2]).astype(int)) == signs
+
+
 def test_an_unknown_method_is_named():
     with pytest.raises(ValueError, match="method must be one of 'itlm'"):
         Config(method="magic")
