@@ -118,11 +118,11 @@ for title, some in (("largest loss", order[:16]), ("smallest loss", order[-16:])
 #
 # ## Which alpha?
 #
-# `TrimmedEstimator(model, "auto")` estimates it: {doc}`how much is wrong <alpha>` explains how, and when it cannot tell.
-# To check a value by eye, take two values, and look at the samples that only the smaller one drops. Where most are right, the
-# smaller is too small. Where most are wrong it may be the better, and is so here; but the right ones among them are
-# hard cases, which a model may need. So compare with the plain fit too, on a few samples whose labels you have checked
-# by hand. Cross-validation on the dirty data does not tell: it favours fits to the errors.
+# `TrimmedEstimator(model, "auto")` estimates it; {doc}`how much is wrong <alpha>` explains how, and when it cannot
+# tell. To check a value by eye, take two values, and look at the samples that only the smaller one drops. Where most
+# are right, the smaller is too small. Where most are wrong it may be the better, and is so here; but the right ones
+# among them are hard cases, which a model may need. So compare with the plain fit too, on a few samples whose labels
+# you have checked by hand. Cross-validation on the dirty data does not tell: it favours fits to the errors.
 
 # %% tags=["hide-input"]
 steps = [round(alpha + change, 2) for change in (0.2, 0.1, 0, -0.1) if 0 < alpha + change < 1]
