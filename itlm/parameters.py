@@ -59,9 +59,13 @@ class Range:
             return f"in {'(' if self.above_low else '['}{_plain(self.low)}, {_plain(self.high)}]"
         return "" if self.low is None else f"{'above' if self.above_low else 'of at least'} {_plain(self.low)}"
 
-    def comment(self) -> str:
-        """Return the comment beside the parameter in a notebook: meaning, range, and what None means."""
-        choices = " or ".join(filter(None, [", ".join(self.choices[:-1]), *self.choices[-1:]]))
+    def comment(self, *, short: bool = False) -> str:
+        """Return the comment beside the parameter in a notebook: meaning, range, and what None means.
+
+        A short comment leaves out the names in the middle of a long list.
+        """
+        names = [*self.choices[:3], "...", self.choices[-1]] if short and len(self.choices) > 5 else list(self.choices)
+        choices = " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
         bounds = self.interval().removeprefix("of ")
         said = ", ".join(filter(None, [self.meaning, bounds])) + (f": {choices}" if choices else "")
         return said + (f"; None: {self.none}" if self.optional else "")

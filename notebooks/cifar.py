@@ -32,6 +32,7 @@ dataset: str = None  # image set: cifar10 or mnist5k; None: set by the scale
 noise: str = "systematic"  # kind of label noise: systematic or random
 clean: float = 0.6  # fraction of clean samples (alpha* in the paper), in [0, 1]
 alpha: float = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
+fraction: str = "given"  # source of the fraction kept: given or estimated
 method: str = "itlm"  # selection rule: itlm, baseline, oracle, centroid, gce, self_paced, co_teaching or confident
 network: str = None  # network: small or wide; None: set by the scale
 width: int = None  # channels of the small network, or 10 for WideResNet-16-10, in [1, 1000]; None: set by the scale

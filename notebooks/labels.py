@@ -32,6 +32,7 @@ dataset: str = None  # image set: mnist5k, mnist or fashion_mnist; None: set by 
 noise: str = "systematic"  # kind of label noise: systematic, random or confusable
 clean: float = 0.6  # fraction of clean samples (alpha* in the paper), in [0, 1]
 alpha: float = None  # fraction kept (alpha in Algorithm 1), in (0, 1]; None: five points below clean
+fraction: str = "given"  # source of the fraction kept: given or estimated
 method: str = "itlm"  # selection rule: itlm, oracle, centroid, gce, self_paced, co_teaching or confident
 bounded: bool = True  # whether the logits pass through tanh, as in the authors' code
 activation: str = "tanh"  # non-linearity of the network: tanh or relu

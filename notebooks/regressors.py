@@ -29,7 +29,7 @@
 # %% tags=["parameters"]
 n: int = 1000  # samples, in [3, 100000000]
 d: int = 20  # features, in [1, 10000]
-outputs: str = "random"  # outputs: random, mixture, sign_flip, shifted, all_scales, leverage, oblivious, coin or heavy
+outputs: str = "random"  # outputs: random, mixture, sign_flip, ... or two_sided
 clean: float = 0.8  # fraction of clean samples (alpha* in the paper), in (0, 1]
 support: float = 0.75  # fraction kept by trimming methods (alpha), in (0, 1]
 sigma: float = 0.1  # standard deviation of the noise, in units of theta*'s length, in [0, 1e+06]

@@ -1,5 +1,7 @@
 """Label errors on colour images: early and full fits, equal steps, nothing lost, a truth that stays outside."""
 
+import warnings
+
 import pytest
 import torch
 from runs import colours
@@ -287,3 +289,14 @@ def test_what_is_of_the_small_network_alone_is_refused_beside_the_wide_one(make,
 def test_the_wide_network_may_have_any_scale(make, scale):
     config = make(scale=scale, network="wide").resolved()
     assert config.network == "wide" and config.resolved() == config
+
+
+def test_an_estimated_fraction_is_that_of_every_round():
+    config = Config(n=300, width=4, early=1, early_epochs=3.0, epochs=3.0, batch=20, clean=0.75, fraction="estimated")
+    given = cifar.task(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a share that so small a network cannot tell
+        fraction = cifar.fraction_of(config.resolved(), given)
+        steps = list(cifar.rounds(config, given))
+    assert {step.alpha for step in steps} == {fraction} and 0 < fraction < 1
+    assert cifar.measure(steps[0], given, config)["fraction"] == fraction

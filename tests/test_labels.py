@@ -491,3 +491,21 @@ def test_the_calibration_finds_the_epochs_whose_baseline_and_oracle_are_nearest_
     assert np.allclose(found.distance, np.sqrt([(16 + 9) / 2, (1 + 4) / 2])) and found.distance.idxmin() == 40
     older = tables[0].assign(recipe=labels.RECIPE - 1), tables[1]
     assert labels.calibration(older, printed).empty
+
+
+# the fraction kept, estimated
+
+
+def test_an_estimated_fraction_is_that_of_every_round_and_needs_no_truth():
+    config = small(n=600, epochs=3, rounds=1, clean=0.75, fraction="estimated", seed=1)
+    given = task(config)
+    fraction = labels.fraction_of(config.resolved(), given)
+    assert 0.5 < fraction < 0.8
+    steps = list(rounds(config, given._replace(is_bad=~given.is_bad)))
+    assert [step.alpha for step in steps] == [fraction] * 2
+    assert steps[0].kept.sum() == int(600 * fraction + 1e-9)
+    found = measure(steps[1], given, config)
+    plain = labels.visits(Config(**vars(config) | {"fraction": "given", "alpha": fraction}))
+    assert found["fraction"] == fraction and found["visits"] == plain + 3 * 3 * 600
+    assert "fraction" not in measure(steps[1], given, Config(n=600))
+    assert labels.fraction_of(Config(alpha=0.4), given) == 0.4

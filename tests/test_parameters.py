@@ -175,3 +175,8 @@ def test_what_differs_from_the_defaults_is_told():
 @pytest.mark.parametrize(("clean", "alpha"), [(0.6, 0.55), (1, 0.95), (0.3, 0.25), (0.05, 0.05), (0, 0.05)])
 def test_alpha_is_five_points_below_what_is_clean_and_at_least_five(clean, alpha):
     assert alpha_of(clean) == alpha
+
+
+def test_a_short_comment_leaves_out_names_in_the_middle():
+    assert one_of(*"abcdefg", meaning="rule").comment(short=True) == "rule: a, b, c, ... or g"
+    assert one_of(*"abc", meaning="rule").comment(short=True) == "rule: a, b or c"

@@ -14,6 +14,7 @@ import jupytext
 from itlm import parameters
 
 ROOT = Path(__file__).resolve().parents[1]
+LONGEST = 120  # characters of a line
 TYPES = {int: "int", float: "float", str: "str", bool: "bool"}  # papermill's help does not read "float | None"
 
 
@@ -52,10 +53,11 @@ def written(source: Path) -> str:
     if values.keys() != ranges.keys():
         differ = ", ".join(sorted(values.keys() ^ ranges.keys()))
         raise ValueError(f"{source.name}: the parameters cell and the check differ in {differ}")
-    lines = [
-        f"{name}: {TYPES[ranges[name].kind]} = {_double_quoted(value)}  # {ranges[name].comment()}"
-        for name, value in values.items()
-    ]
+    lines = []
+    for name, value in values.items():
+        given = f"{name}: {TYPES[ranges[name].kind]} = {_double_quoted(value)}  # "
+        line = given + ranges[name].comment()
+        lines.append(line if len(line) <= LONGEST else given + ranges[name].comment(short=True))
     return head + '# %% tags=["parameters"]\n' + "\n".join(lines) + "\n\n" + rest
 
 

@@ -13,7 +13,7 @@ the first full fit to all samples.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import nn
@@ -30,8 +30,8 @@ from .label_noise import Task
 from .recipe import SCALES
 
 __all__ = [
-    "RECIPE", "SCALES", "Config", "digest", "make_network", "measure", "rounds", "run", "settings", "task", "visits",
-    "watched",
+    "RECIPE", "SCALES", "Config", "digest", "fraction_of", "make_network", "measure", "rounds", "run", "settings",
+    "task", "visits", "watched",
 ]  # fmt: skip
 
 RECIPE = 1
@@ -58,6 +58,11 @@ class Config(recipe.Recipe):
     alpha: float | None = parameter(
         None, real(0, 1, above_low=True), "fraction kept (alpha in Algorithm 1)", none="five points below clean"
     )
+    fraction: str = parameter(
+        "given", one_of("given", "estimated"), "source of the fraction kept",
+        more="Given: ``alpha``. Estimated: one minus the upper bound of `itlm.audit.error_share`, for errors of the "
+        "kind of ``noise``, without the truth; then ``alpha`` is not used.",
+    )  # fmt: skip
     method: str = parameter(
         "itlm", one_of("itlm", "baseline", "oracle", "centroid", *rivals.METHODS), "selection rule",
         more="The baseline trains on all samples, in full, and is measured every epoch. The paper's 1-step column "
@@ -103,6 +108,13 @@ def settings(c: Config, given: Task) -> engine.Settings:
     )
 
 
+def fraction_of(c: Config, given: Task) -> float:
+    """Return the fraction that ITLM keeps, as `itlm.experiments.labels.fraction_of` does; early fits estimate it."""
+    if c.fraction == "given":
+        return c.alpha
+    return engine.share_of(settings(c, given), given, label_noise.feared(c.noise)).fraction()
+
+
 def _schedule(c: Config, t: int, n_seen: int) -> training.Schedule:
     rest = recipe.step_settings(c) | {"epochs": c.epochs, "compiled": c.compiled}
     if c.method == "itlm":
@@ -122,7 +134,7 @@ def rounds(
     s = settings(c, given)
     if c.method == "itlm":
         groups, resume = given.y if c.balanced else None, {"start": start, "theta": theta, "checkpoint": checkpoint}
-        yield from engine.itlm(s, given, c.alpha, c.early - 1 + c.rounds, groups=groups, **resume)
+        yield from engine.itlm(s, given, fraction_of(c, given), c.early - 1 + c.rounds, groups=groups, **resume)
     elif c.method in rivals.METHODS:
         yield engine.rival(s, given, c.method, c.alpha)
     else:
@@ -139,7 +151,9 @@ def watched(network: nn.Module, given: Task) -> dict[str, float]:
 
 def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
     """Measure a round by `itlm.experiments.measures.against_truth`, and count ``visits``, sample visits so far."""
-    return measures.against_truth(step, given) | {"visits": visits(config, step.t + 1)}
+    estimated = {"fraction": step.alpha} if config.fraction == "estimated" else {}
+    spent = visits(replace(config, alpha=step.alpha), step.t + 1) if config.method == "itlm" else visits(config)
+    return measures.against_truth(step, given) | {"visits": spent} | estimated
 
 
 def visits(config: Config, fits: int | None = None) -> float:
@@ -147,7 +161,8 @@ def visits(config: Config, fits: int | None = None) -> float:
     c = config.resolved()
     seen = [c.n, *[n_kept(c.n, c.alpha)] * (c.early - 1 + c.rounds)] if c.method == "itlm" else [c.n]
     total = sum(_schedule(c, t, m).n_steps(c.n) * c.batch for t, m in enumerate(seen[:fits]))
-    return rivals.FITS.get(c.method, 1) * float(total)
+    estimated = (1 + 4 * 0.5) * (c.fraction == "estimated") * _schedule(c, 0, c.n).n_steps(c.n) * c.batch
+    return rivals.FITS.get(c.method, 1) * float(total) + estimated
 
 
 def digest(config: Config) -> str:

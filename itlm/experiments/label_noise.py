@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..audit import class_to_class
 from ..deep import corruption, images
 from ..deep.inputs import to_tensor
 from ..deep.networks import pick_device
 from ..trimming import trim
 
-__all__ = ["RARE", "Task", "centroid_distances", "draw", "forget", "yardstick"]
+__all__ = ["RARE", "Task", "centroid_distances", "draw", "feared", "forget", "yardstick"]
 
 RARE = (7, 8, 9)  # classes that an imbalance makes rare
 
@@ -120,6 +121,11 @@ def _spoilt(noise, labels, images, clean, random) -> corruption.NoisyLabels:
     return {"random": corruption.random_labels, "systematic": corruption.systematic_labels}[noise](
         labels, clean, 10, random
     )
+
+
+def feared(noise: str, n_classes: int = 10):
+    """Return the kind of error, for `itlm.audit.plant`, that counts this kind of noise; uniform unless systematic."""
+    return class_to_class({a: (a + 1) % n_classes for a in range(n_classes)}) if noise == "systematic" else "uniform"
 
 
 def yardstick(method: str, given: Task, alpha: float) -> torch.Tensor:

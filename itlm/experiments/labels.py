@@ -12,7 +12,7 @@ Source: Shen & Sanghavi, ICML 2019, Section 6.2. Missing details are from the au
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -29,8 +29,8 @@ from . import rounds as engine
 from .label_noise import Task
 
 __all__ = [
-    "RECIPE", "SCALES", "Config", "Task", "calibration", "digest", "measure", "rounds", "run", "settings", "task",
-    "visits",
+    "RECIPE", "SCALES", "Config", "Task", "calibration", "digest", "fraction_of", "measure", "rounds", "run",
+    "settings", "task", "visits",
 ]  # fmt: skip
 
 RECIPE = 1
@@ -66,6 +66,11 @@ class Config(Parameters):
     alpha: float | None = parameter(
         None, real(0, 1, above_low=True), "fraction kept (alpha in Algorithm 1)", none="five points below clean"
     )
+    fraction: str = parameter(
+        "given", one_of("given", "estimated"), "source of the fraction kept",
+        more="Given: ``alpha``. Estimated: one minus the upper bound of `itlm.audit.error_share`, for errors of the "
+        "kind of ``noise``, without the truth; then ``alpha`` is not used.",
+    )  # fmt: skip
     method: str = parameter(
         "itlm", one_of("itlm", "oracle", "centroid", *rivals.METHODS), "selection rule",
         more="ITLM's Round 0 is the baseline; Round 1 is the paper's 1-step column. The last four are other authors' "
@@ -153,6 +158,13 @@ def settings(c: Config, given: Task) -> engine.Settings:
     )
 
 
+def fraction_of(c: Config, given: Task) -> float:
+    """Return the fraction that ITLM keeps: given, or estimated in one fit to all samples and four to parts of them."""
+    if c.fraction == "given":
+        return c.alpha
+    return engine.share_of(settings(c, given), given, label_noise.feared(c.noise)).fraction()
+
+
 def _schedule(c: Config, t: int, n_seen: int) -> training.Schedule:
     rest = {name: getattr(c, name) for name in ("epochs", "batch", "lr", "momentum", "shape", "partial")}
     if c.method == "itlm":
@@ -189,7 +201,7 @@ def rounds(
     s = settings(c, given)
     if c.method == "itlm":
         groups, resume = given.y if c.balanced else None, {"start": start, "theta": theta, "checkpoint": checkpoint}
-        yield from engine.itlm(s, given, c.alpha, c.rounds, groups=groups, **resume)
+        yield from engine.itlm(s, given, fraction_of(c, given), c.rounds, groups=groups, **resume)
     elif c.method in rivals.METHODS:
         yield engine.rival(s, given, c.method, c.alpha)
     else:
@@ -201,7 +213,9 @@ def rounds(
 def measure(step: Round, given: Task, config: Config) -> dict[str, float]:
     """Measure a round by `itlm.experiments.measures.against_truth`, and count ``visits``, sample visits so far."""
     rare = label_noise.RARE if config.imbalance > 1 else ()
-    return measures.against_truth(step, given, rare) | {"visits": visits(config, step.t + 1)}
+    estimated = {"fraction": step.alpha} if config.fraction == "estimated" else {}
+    spent = visits(replace(config, alpha=step.alpha), step.t + 1) if config.method == "itlm" else visits(config)
+    return measures.against_truth(step, given, rare) | {"visits": spent} | estimated
 
 
 def visits(config: Config, fits: int | None = None) -> float:
@@ -210,7 +224,8 @@ def visits(config: Config, fits: int | None = None) -> float:
     if c.method != "itlm":
         return float(rivals.FITS.get(c.method, 1) * _schedule(c, 0, c.n).visits(c.n, c.n))
     seen = [c.n, *[n_kept(c.n, c.alpha)] * c.rounds]
-    return float(sum(_schedule(c, t, m).visits(c.n, m) for t, m in enumerate(seen[:fits])))
+    estimated = (1 + 4 * 0.5) * (c.fraction == "estimated") * _schedule(c, 0, c.n).visits(c.n, c.n)
+    return float(sum(_schedule(c, t, m).visits(c.n, m) for t, m in enumerate(seen[:fits])) + estimated)
 
 
 def calibration(tables, printed):

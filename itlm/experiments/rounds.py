@@ -11,20 +11,24 @@ import copy
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import nn
 
+from ..audit import ErrorShare, error_share
 from ..deep import checkpoints, training
 from ..deep.inputs import augmented
 from ..rivals import labels as rivals
 from ..trimming import Round, iterate, n_kept
 
-__all__ = ["Settings", "SingleRound", "fit", "itlm", "must_fill_a_batch", "once", "record", "rival", "single"]
+__all__ = [
+    "Settings", "SingleRound", "fit", "itlm", "must_fill_a_batch", "once", "record", "rival", "share_of", "single",
+]  # fmt: skip
 
 SCORING = 1000  # above all fit numbers, so that augmented scoring and fits never share a seed
+SHARING = 2000  # above those, for the fits that estimate the share of wrong samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +175,27 @@ def once(s: Settings, given, kept, *, by: tuple, checkpoint=None, watch=None) ->
     must_fill_a_batch(int(kept.sum()), n, s.schedule(0, n).least, *by)
     fitted = fit(s, given, kept, 0, checkpoint=checkpoint, watch=watch)
     return single(fitted.network, _losses(s, given)(fitted.network), kept, fitted.history)
+
+
+def share_of(s: Settings, given, kind) -> ErrorShare:
+    """Estimate the share of wrong samples by `itlm.audit.error_share`, with one fit to all and four to parts.
+
+    Each fit has the epochs of the run's first fit, over the samples that it sees. The parameters are as for `fit`;
+    ``kind`` is the kind of error that is counted.
+    """
+    count = itertools.count(SHARING)
+
+    def part(x, y):
+        schedule, seed = s.schedule(0, len(given.y)), training.derived_seed(s.seed, next(count))
+        if schedule.epochs is None:  # the same epochs over fewer samples
+            steps = max(1, round(schedule.steps * schedule.batches_of(len(y)) / schedule.batches_of(len(given.y))))
+            schedule = replace(schedule, steps=steps)
+        return training.fit(s.make_network, x, y, None, schedule, seed=seed, note=f"{s.note}, share").network
+
+    def losses(network, x, y):
+        return training.sample_losses(network, x, y).double().numpy(force=True)
+
+    return error_share(given.x, given.y, part, losses, kind, random_state=s.seed)
 
 
 def rival(s: Settings, given, name: str, alpha: float) -> SingleRound:
