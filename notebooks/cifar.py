@@ -14,9 +14,9 @@
 # %% [markdown]
 # # Label noise on CIFAR-10
 #
-# **What was tested.** The CIFAR-10 half of the paper's Table 1, and Table 2 {cite:p}`shen2019`. A large network memorises
-# wrong labels. So the first rounds of ITLM are *stopped early*, while {doc}`clean samples are ahead <observation>`; only
-# the last round is trained in full.
+# **What was tested.** The CIFAR-10 half of the paper's Table 1, and Table 2 {cite:p}`shen2019`. A large network
+# memorises wrong labels. So the first rounds of ITLM are *stopped early*, while {doc}`clean samples are ahead
+# <observation>`; only the last round is trained in full.
 #
 # **What came out.** The gains below are gains over a baseline without shifts, which memorises wrong labels and is weak
 # for that reason. With shifts, plain training alone gains about as much. Whether trimming still helps a modern recipe

@@ -14,13 +14,13 @@
 # %% [markdown]
 # # Label noise on digits
 #
-# **What was tested.** The MNIST half of the paper's Table 1 {cite:p}`shen2019`: 3,000 digits, part of their labels wrong,
-# at random or systematically. ITLM never learns which. It is compared with training on everything and with an oracle
-# that trains on the clean labels only.
+# **What was tested.** The MNIST half of the paper's Table 1 {cite:p}`shen2019`: 3,000 digits, part of their labels
+# wrong, at random or systematically. ITLM never learns which. It is compared with training on everything and with an
+# oracle that trains on the clean labels only.
 #
 # **What came out.** With the authors' recipe most of the printed numbers come out within 2 points; a table below counts
-# them. The paper does not print the number of epochs. We calibrated it on the baseline and the oracle, not on ITLM. With
-# a better-trained network ITLM gains less.
+# them. The paper does not print the number of epochs. We calibrated it on the baseline and the oracle, not on ITLM.
+# With a better-trained network ITLM gains less.
 #
 # **What to do with it.** Trim if labels are wrong systematically. If few labels are wrong, or at random, expect little.
 
