@@ -150,6 +150,7 @@ def test_a_private_name_across_folders_would_be_seen(tmp_path, monkeypatch):
         ("itlm.files", HEAVY),
         ("itlm.errors", HEAVY),
         ("itlm.linear", HEAVY),
+        ("itlm.audit", HEAVY),
         ("itlm.records", HEAVY),
         ("itlm.deep.images", HEAVY),
         ("itlm.verdicts", HEAVY),
