@@ -419,6 +419,7 @@ plt.show()
 # %% tags=["hide-input", "full-width"]
 nearest = (begins["mean"] - PRINTED.iter_1).abs().idxmin()
 norm, statistics, epochs = nearest
+assert nearest == ("batch", "real", 0.5), "sweeps/table3_nearest.yaml and the scorecard have another setting"
 named = " ".join(NAMES[norm, statistics][0].split())
 print(f"Nearest to the printed {PRINTED.iter_1:.1f} %: {named}, {epochs:g} epochs ({begins['mean'][nearest]:.1f} %).")
 chosen = {"normalisation": norm, "statistics": statistics, "epochs": epochs, "score_at": 1.0}
