@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
@@ -129,6 +128,7 @@ def test_the_same_seed_gives_the_same_share_and_four_fits_are_enough():
 
 
 def test_tensors_give_what_arrays_give():
+    torch = pytest.importorskip("torch")
     X, y = digits(0.2, "uniform")
     arrays = lambda f: lambda *given: f(*(g.numpy() if isinstance(g, torch.Tensor) else g for g in given))  # noqa: E731
     one = error_share(X, y, fit, losses, "uniform")

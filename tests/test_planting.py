@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
@@ -99,7 +98,7 @@ def test_containers_stay_what_they_are(data, container):
     X, y = data
     make = {
         "frame": lambda: (pd.DataFrame(X, columns=list("abc")), pd.Series(y)),
-        "tensor": lambda: (torch.tensor(X), torch.tensor(y)),
+        "tensor": lambda: tuple(map(pytest.importorskip("torch").tensor, (X, y))),
         "sparse": lambda: (sparse.csr_matrix(X), y),
         "text": lambda: (X, np.array(list("pqrst"))[y]),
     }
