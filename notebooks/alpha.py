@@ -157,7 +157,7 @@ NOISES = {"uniform": "uniform", "systematic": "systematic", "confusable": "confu
 
 def of(metric, data="digits", **fields):
     """Return the recorded values of a metric, one a seed."""
-    return series(recorded, alpha.Config(data=data, **fields).resolved(), metric, 0)
+    return series(recorded, alpha.Config(dataset=data, **fields).resolved(), metric, 0)
 
 
 fig, axes = plt.subplots(3, 1, figsize=(6, 9), sharex=True, sharey=True)
@@ -294,7 +294,7 @@ plt.show()
 random = np.random.default_rng(seed)
 Z, is_bad = random.standard_normal((1000, 10)), np.arange(1000) < 300
 outputs = Z.sum(axis=1) + random.standard_normal(1000) + 4 * is_bad
-fractions = np.arange(0.5, 1.001, 0.025)
+fractions = np.linspace(0.5, 1, 21)
 monitored = [TrimmedRegressor(h, reweight=False, random_state=0).fit(Z, outputs) for h in fractions]
 residuals = np.array([abs(outputs - m.predict(Z)) for m in monitored])
 fig, axes = plt.subplots(2, 1, figsize=(6, 6), sharex=True)

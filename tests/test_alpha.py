@@ -17,7 +17,7 @@ def numbers(**fields):
 @pytest.mark.parametrize("data", alpha.TABLES)
 @pytest.mark.parametrize("noise", ["uniform", "systematic", "confusable"])
 def test_a_task_has_the_share_of_wrong_labels_that_was_asked_for(data, noise):
-    clean, given, again = (task(Config(data=data, noise=noise, share=share, seed=1)) for share in (0, 0.25, 0.25))
+    clean, given, again = (task(Config(dataset=data, noise=noise, share=share, seed=1)) for share in (0, 0.25, 0.25))
     assert (given.X == clean.X).all() and (given.y == again.y).all()
     assert ((given.y != clean.y) == given.is_wrong).all() and given.is_wrong.mean() == 0.25
     assert not clean.is_wrong.any() and len(given.test_y) > 150
@@ -50,10 +50,10 @@ def test_the_others_give_a_share(method):
 
 
 def test_a_method_that_the_data_do_not_allow_is_named():
-    with pytest.raises(ValueError, match="method='margins' is for data mnist5k or mnist, got 'digits'"):
+    with pytest.raises(ValueError, match="method='margins' is for dataset mnist5k or mnist, got 'digits'"):
         Config(method="margins")
-    with pytest.raises(ValueError, match="method='variational' is for data digits or cancer, got 'mnist5k'"):
-        Config(method="variational", data="mnist5k")
+    with pytest.raises(ValueError, match="method='variational' is for dataset digits or cancer, got 'mnist5k'"):
+        Config(method="variational", dataset="mnist5k")
 
 
 # the estimates themselves, where the truth is known

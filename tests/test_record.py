@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from runs import Later, part
 
 from itlm.errors import Damaged
 from itlm.experiments import labels
+from itlm.parameters import one_of, parameter
 from itlm.records import record
 from itlm.records.record import ROOM, Record
 
@@ -27,6 +29,17 @@ def test_a_new_field_keeps_old_keys():
         assert key(labels.Config(**fields)) == key(Later(**fields))
     assert key(Later(width=21)) != key(Later())
     assert key(Later(size=32)) != key(Later()) == key(Later(size=28))
+
+
+def test_a_field_named_like_a_column_of_every_record_is_refused():
+    @dataclass(frozen=True, kw_only=True)
+    class Clashing(labels.Config):
+        data: str = parameter("a", one_of("a", "b"), "data")
+
+    with pytest.raises(ValueError, match="Clashing has a field 'data', which is a column of every record"):
+        key(Clashing())
+    found = record.begin("labels", 1, labels.Config().resolved(), "ab" * 32).finish()
+    assert set(found.provenance) | {"key"} == record.COLUMNS and not set(found.parameters) & record.COLUMNS
 
 
 def test_a_key_names_the_run_and_stays_what_it_is():

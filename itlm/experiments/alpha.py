@@ -1,6 +1,6 @@
 """How much is wrong? Estimates of the share of wrong labels compared, and what ITLM reaches with them.
 
-    record = run(Config(data="digits", noise="systematic", share=0.2))
+    record = run(Config(dataset="digits", noise="systematic", share=0.2))
 
 Every method gets the same data and the same model, and returns an estimate. ITLM is then run with the fraction to keep
 that follows from the estimate, and with alpha* - 5 points, which nobody knows.
@@ -40,7 +40,7 @@ ONLY = {"margins": ("mnist5k", "mnist"), **dict.fromkeys(("variational", "cross_
 class Config(Parameters):
     """One estimate."""
 
-    data: str = parameter(
+    dataset: str = parameter(
         "digits", one_of("digits", "cancer", "mnist5k", "mnist"), "data and model",
         more="Digits: 1,300 of scikit-learn's, logistic regression. Cancer: a table of 400 samples and two classes, "
         "gradient boosting. Mnist5k and mnist: 3,000 images, the authors' network with our schedule.",
@@ -63,8 +63,10 @@ class Config(Parameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.data not in ONLY.get(self.method, (self.data,)):
-            raise ValueError(f"method={self.method!r} is for data {' or '.join(ONLY[self.method])}, got {self.data!r}")
+        if self.dataset not in ONLY.get(self.method, (self.dataset,)):
+            raise ValueError(
+                f"method={self.method!r} is for dataset {' or '.join(ONLY[self.method])}, got {self.dataset!r}"
+            )
 
     def resolved(self) -> "Config":
         """Return the same run with every field set."""
@@ -96,7 +98,7 @@ class Task(NamedTuple):
 def task(config: Config) -> Task:
     """Draw the data, and corrupt labels."""
     c = config.resolved()
-    given = _table(c) if c.data in TABLES else _images(c)
+    given = _table(c) if c.dataset in TABLES else _images(c)
     wrong = round(c.share * len(given.y))
     if not wrong:
         return given
@@ -124,7 +126,7 @@ def _table(c: Config) -> Task:
     load, n, plain = {
         "digits": (datasets.load_digits, 1300, LogisticRegression(max_iter=200)),
         "cancer": (datasets.load_breast_cancer, 400, HistGradientBoostingClassifier(max_iter=50, random_state=0)),
-    }[c.data]
+    }[c.dataset]
     X, y = load(return_X_y=True)
     X = X / np.abs(X).max(axis=0).clip(1e-9)
     X, test_X, y, test_y = train_test_split(X, y, train_size=n, stratify=y, random_state=c.seed)
@@ -145,10 +147,10 @@ def _images(c: Config) -> Task:
     from ..deep import networks, training
     from . import label_noise
 
-    given, count = label_noise.draw(c.data, IMAGES, "random", 1.0, c.seed), iter(range(10**6))
+    given, count = label_noise.draw(c.dataset, IMAGES, "random", 1.0, c.seed), iter(range(10**6))
 
     def fit(X, y, n=None):  # as many steps as for n samples, by default those given
-        steps = training.count_steps(EPOCHS[c.data], n or len(y), NETWORK["batch"])
+        steps = training.count_steps(EPOCHS[c.dataset], n or len(y), NETWORK["batch"])
         schedule = training.Schedule(steps=steps, **NETWORK)
         return training.fit(
             networks.LeNet, X, y, None, schedule, seed=training.derived_seed(c.seed, next(count)), note=c.method
@@ -255,7 +257,7 @@ def _margins(given: Task, c: Config) -> float:
         total[:] += (own - others).numpy(force=True)
 
     make = lambda: networks.LeNet(given.n_classes + 1)  # noqa: E731
-    schedule = training.Schedule(epochs=EPOCHS[c.data], **NETWORK)
+    schedule = training.Schedule(epochs=EPOCHS[c.dataset], **NETWORK)
     seed = training.derived_seed(c.seed, 10**6)
     training.fit(make, given.X, y, None, schedule, seed=seed, watch=watch, note=c.method)
     others = np.setdiff1d(np.arange(n), chosen)
@@ -278,13 +280,13 @@ def digest(config: Config) -> str:
     """Return the digest of the data that a run uses."""
     from ..deep import images
 
-    return "scikit-learn" if config.data in TABLES else images.digest(config.data)
+    return "scikit-learn" if config.dataset in TABLES else images.digest(config.dataset)
 
 
 def visits(config: Config) -> float:
     """Return the number of samples times the fits, as the cost of a run."""
     c = config.resolved()
-    n = {"digits": 1300, "cancer": 400}.get(c.data, 20 * IMAGES)
+    n = {"digits": 1300, "cancer": 400}.get(c.dataset, 20 * IMAGES)
     fits = {"cross_validation": 330, "trimmed_cross_validation": 330, "variational": 10}.get(c.method, FOLDS)
     return float(n * (fits + 2 * (ROUNDS + 1)))
 

@@ -20,6 +20,23 @@ from ..errors import Damaged
 
 __all__ = ["Record", "begin", "key", "read_part", "save_part"]
 
+COLUMNS = {
+    "key",
+    "recipe",
+    "data",
+    "source",
+    "commit",
+    "dirty",
+    "status",
+    "reason",
+    "seconds",
+    "device",
+    "threads",
+    "python",
+    "numpy",
+    "torch",
+    "utc",
+}  # of every record, beside the run's own fields
 ROOM = 200_000  # largest total size of one run's arrays, bytes before compression
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -103,7 +120,16 @@ def key(experiment: str, recipe: int, config, data: str) -> str:
     """Digest a run's experiment, recipe number, data and the fields of `itlm.parameters.Parameters.named`.
 
     A new field with a default keeps old keys valid; a raised recipe number does not. Parameters as for `begin`.
+
+    Raises
+    ------
+    ValueError
+        If a field is named like a column of every record, in which its value would be lost.
     """
+    if clash := sorted(COLUMNS & set(asdict(config))):
+        raise ValueError(
+            f"{type(config).__name__} has a field {clash[0]!r}, which is a column of every record: give it another name"
+        )
     named = {"experiment": experiment, "recipe": recipe, "data": data[:12], "fields": config.named()}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
 
