@@ -103,7 +103,7 @@ axes[0].set_ylabel("with a larger loss (%)")
 figures.label_ends(axes[0], gap=0.14)
 axes[1].plot(share.threshold[shown], 100 * (share.of_all / share.of_planted)[shown], color=ITLM, label="D / R")
 axes[1].axhline(100 * (y != truth).mean(), color=ORACLE, lw=1, ls="--")
-axes[1].annotate("the truth", (share.threshold[shown][0], 100 * (y != truth).mean()), (0, 4),
+axes[1].annotate("the truth", (share.threshold[shown][-1], 100 * (y != truth).mean()), (0, 22), ha="right",
                  textcoords="offset points")  # fmt: skip
 axes[1].set(xlabel="threshold t: loss (nats)", ylabel="ratio (%)", ylim=(0, 105))
 plt.show()

@@ -65,7 +65,6 @@ counts = [
         "numbers off": sum((claims.holds == answer) & (numbers == "off")),
         "nothing printed": sum((claims.holds == answer) & (numbers == "nothing printed")),
         "at the paper's size": sum((claims.holds == answer) & (claims["size"] == verdicts.PAPERS)),
-        "of": of_what(answer),
     }
     for answer in ANSWERS
 ]
@@ -73,8 +72,14 @@ print(f"Reproduced, which is yes to all three questions: {claims.reproduced.sum(
 HTML(pd.DataFrame(counts).to_html(index=False, border=0))
 
 # %% [markdown]
-# *Claims by their answer to the first question, and the other answers among them. "1 of 3": one of this item's three
-# claims.*
+# *Claims by their answer to the first question, and the other answers among them.*
+
+# %% tags=["hide-input"]
+open_ones = {"answer": ANSWERS[1:], "claims of": [of_what(answer) for answer in ANSWERS[1:]]}
+HTML(pd.DataFrame(open_ones).to_html(index=False, border=0))
+
+# %% [markdown]
+# *Which claims do not hold, are undecided or were not run. "1 of 3": one of this item's three claims.*
 #
 # **Does it hold?** A claim compares two numbers, such as the accuracies of ITLM and of plain training. We pair them by
 # seed. *Yes*: the 95 % t-interval of the difference excludes zero, with the claimed sign. *No*: it excludes zero with
