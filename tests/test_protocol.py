@@ -17,7 +17,7 @@ from itlm.experiments.protocol import OFFERED, Experiment, digest_of_simulation,
 from itlm.parameters import Parameters
 from itlm.records import tables
 
-OURS = ("backdoor", "cifar", "gan", "labels", "one_step", "regressors", "synthetic")
+OURS = ("alpha", "backdoor", "cifar", "gan", "labels", "one_step", "regressors", "synthetic")
 
 TRIAL = '''
 """A user's own experiment: does the trimmed mean find the middle of contaminated numbers?"""
@@ -152,7 +152,7 @@ def test_a_users_own_experiment_runs_through_a_grid_and_is_read_back(project, ca
         side("error", "0"), side("error", "last"), experiment=name, select="clean=0.7", sense="falls", seeds=4
     )
     row = judged(falls | {"unit": ""}, records.everything())
-    assert (row["n"], row["scale"], row["verdict"]) == ("4", "simulated", "direction")
+    assert (row["n"], row["size"], row["holds"]) == ("4", "simulated", "yes")
 
     assert sweep.main([path]) == 0 and sweep.main([path, "--collect"]) == 0  # nothing is run again
     assert capsys.readouterr().out == "0 runs added to results/, 0 left to run\n"
