@@ -462,8 +462,8 @@ axes[-1].set_xlabel("round")
 plt.show()
 
 # %% [markdown]
-# *Precision by round at 70 % clean, scored at the end of each fit, means over the recorded seeds. The step size is
-# constant, so a longer fit continues a shorter one.*
+# *Precision by round at 70 % clean, scored at the end of each fit, means over the recorded seeds; settings without a
+# line are not recorded yet. The step size is constant, so a longer fit continues a shorter one.*
 #
 # ## A misjudged alpha
 
