@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from itlm.audit import choose_fraction, class_to_class, compare, error_share, fraction, plant
+from itlm.audit import choose_fraction, class_to_class, compare, error_share, fraction, plant, shifted
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NEXT = class_to_class({c: (c + 1) % 10 for c in range(10)})
@@ -111,6 +111,27 @@ def test_half_of_each_label_wrong_in_the_same_way_cannot_be_told():
     found = error_share(*digits(0.5, NEXT), fit, losses, NEXT)
     assert found.verdict == "cannot tell"
     assert "the samples of a given label belong to two classes in nearly equal parts" in found.reasons
+
+
+def test_of_several_kinds_the_largest_bound_counts_and_kinds_that_disagree_are_said():
+    X, y = digits(0.2, "uniform")
+    alone = {name: error_share(X, y, fit, losses, kind) for name, kind in (("uniform", "uniform"), ("next", NEXT))}
+    both = error_share(X, y, fit, losses, ["uniform", NEXT])
+    assert alone["uniform"].verdict == "a number"
+    assert both.upper >= min(one.upper for one in alone.values()) and abs(both.estimate - 0.2) < 0.05
+
+
+def test_kinds_that_disagree_cannot_tell():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(1500, 3))
+    y = X.sum(axis=1) + 0.3 * random.normal(size=1500)
+    near, least = shifted(5, scale=0.3), lambda X, y: LinearRegression().fit(X, y)
+    dirty = plant(X, y, near, 450, random_state=1).y
+    squared = lambda model, X, y: (model.predict(X) - y) ** 2  # noqa: E731
+    alone = error_share(X, dirty, least, squared, near)
+    assert alone.verdict == "a number" and abs(alone.estimate - 0.3) < 0.05
+    both = error_share(X, dirty, least, squared, ["permuted", near])
+    assert both.verdict == "cannot tell" and "the kinds disagree" in repr(both) and both.upper >= 0.3
 
 
 def test_the_same_seed_gives_the_same_share_and_four_fits_are_enough():

@@ -30,6 +30,7 @@ LEAST = 0.7  # share of planted errors that a threshold must reach: beyond it, t
 THRESHOLDS = np.linspace(LEAST, 0.99, 16)  # shares of planted errors at which ratios are taken
 NONE = 0.03  # largest upper bound for "none found"
 SMALL = 0.1  # an upper bound below this says enough, whatever share of it is clean samples
+AGREE = 0.1  # largest difference between the estimates of several kinds for "a number"
 SETTLED = 0.1  # largest change of the estimate in the last round for "a number"
 FLAT = 0.3  # largest excess of the slope of D over R above D/R for "a number"; without clean samples both are eps
 DISTINCT = 0.7  # largest ratio of the second to the first predicted class, of the samples with one given label
@@ -185,8 +186,10 @@ def error_share(
         Fits a model of yours to some samples.
     losses : callable, (model, X, y) -> array of float, shape (n_samples,)
         The loss of each sample; large if the model disagrees with y.
-    kind : str or callable
-        The kind of error that you fear, as for `itlm.audit.planting.plant`.
+    kind : str, callable, or sequence of these
+        The kind of error that you fear, as for `itlm.audit.planting.plant`. Of several kinds, planted in turn without
+        further fits, the one with the largest bound counts; if their estimates differ by more than 0.1, the share
+        cannot be told.
     kept : array of bool, shape (n,), optional
         Samples to begin with, nearly all of them clean. By default the fraction ``start`` with the smallest losses
         under a fit to all samples.
@@ -208,21 +211,24 @@ def error_share(
     """
     whole(1).check("rounds", rounds)
     whole(2).check("folds", folds)
-    random, n, kind = np.random.default_rng(random_state), len(y), named(kind)
-    groups = labels_of(y) if groups is None and isinstance(kind, _OfLabels) else groups
+    random, n = np.random.default_rng(random_state), len(y)
+    kinds = [named(one) for one in (kind if isinstance(kind, list | tuple) else [kind])]
+    groups = labels_of(y) if groups is None and isinstance(kinds[0], _OfLabels) else groups
     if kept is None:
         kept = trim(_losses_of(losses, fit(X, y), X, y), start, groups=groups)
     kept, estimates = labels_of(kept).astype(bool), []
     for _ in range(rounds):
-        given, planted, ambiguous = _out_of_fold(
-            X, y, fit, losses, kind, kept, _folds(n, folds, groups, random), random
-        )
-        found = compare(given, planted, level=level)
+        fold = _folds(n, folds, groups, random)
+        given, planted, ambiguous = _out_of_fold(X, y, fit, losses, kinds, kept, fold, random)
+        each = [compare(given, wrong, level=level) for wrong in planted]
+        found = max(each, key=lambda one: one.upper)
         estimates.append(found.estimate)
         kept = labels_of(trim(given, 1 - min(found.estimate, MOST), groups=groups))
     reasons = list(found.reasons)
     if len(estimates) > 1 and abs(estimates[-1] - estimates[-2]) > SETTLED:
         reasons.append(f"the estimate does not settle ({', '.join(f'{e:.2f}' for e in estimates)})")
+    if np.ptp([one.estimate for one in each]) > AGREE:
+        reasons.append(f"the kinds disagree ({', '.join(f'{one.estimate:.2f}' for one in each)})")
     if ambiguous > DISTINCT:
         reasons.append("the samples of a given label belong to two classes in nearly equal parts")
     verdict = "none found" if found.upper <= NONE else "cannot tell" if reasons else "a number"
@@ -237,12 +243,12 @@ def choose_fraction(*arguments, **options) -> float:
     return error_share(*arguments, **options).fraction()
 
 
-def _out_of_fold(X, y, fit, losses, kind, kept, fold, random):
-    """Return the losses of all samples and of planted errors, out of fold, and how ambiguous the labels are."""
-    given, planted, ambiguous = np.empty(len(y)), [], 0.0
-    of_labels, labels = isinstance(kind, _OfLabels), labels_of(y)
+def _out_of_fold(X, y, fit, losses, kinds, kept, fold, random):
+    """Return the losses of all samples and of planted errors of each kind, out of fold, and the labels' ambiguity."""
+    given, planted = np.empty(len(y)), [[] for _ in kinds]
+    of_labels, labels = all(isinstance(kind, _OfLabels) for kind in kinds), labels_of(y)
     classes, guess = np.unique(labels) if of_labels else [], np.empty(len(y), int)
-    error = plant(X, y, kind, among=kept, random_state=random)
+    errors = [plant(X, y, kind, among=kept, random_state=random) for kind in kinds]
     for k in np.unique(fold):
         rest, mine = np.flatnonzero(kept & (fold != k)), np.flatnonzero(fold == k)
         if len(lacking := np.setdiff1d(classes, labels[rest])):
@@ -252,13 +258,12 @@ def _out_of_fold(X, y, fit, losses, kind, kept, fold, random):
             )
         model = fit(take(X, rest), take(y, rest))
         given[mine] = _losses_of(losses, model, take(X, mine), take(y, mine))
-        wrong = error.ids[fold[error.ids] == k]
-        planted.append(_losses_of(losses, model, take(error.X, wrong), take(error.y, wrong)))
+        for error, found in zip(errors, planted, strict=True):
+            wrong = error.ids[fold[error.ids] == k]
+            found.append(_losses_of(losses, model, take(error.X, wrong), take(error.y, wrong)))
         if of_labels:
             guess[mine] = _predicted(losses, model, take(X, mine), classes, y)
-    if of_labels:
-        ambiguous = _ambiguity(labels, guess, classes)
-    return given, np.concatenate(planted), ambiguous
+    return given, [np.concatenate(found) for found in planted], _ambiguity(labels, guess, classes) if of_labels else 0.0
 
 
 def _folds(n, folds, groups, random) -> np.ndarray:
