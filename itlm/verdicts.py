@@ -78,10 +78,10 @@ class Interval:
         """Return whether the interval excludes a number."""
         return abs(self.mean - number) > self.half_width
 
-    def needed(self) -> int | None:
+    def needed(self) -> float | None:
         """Return the number of values with which the interval would exclude 0, if mean and spread stay as they are.
 
-        None if there are fewer than two values, or if more than 1,000 would be needed.
+        None if there are fewer than two values, which have no spread; infinite if more than 1,000 would be needed.
         """
         import numpy as np
         from scipy import stats
@@ -91,7 +91,7 @@ class Interval:
         numbers = np.arange(2, MOST + 1)
         half = stats.t.ppf(1 - LEVEL / 2, numbers - 1) * np.std(self.values, ddof=1) / np.sqrt(numbers)
         enough = numbers[half < abs(self.mean)]
-        return int(enough[0]) if len(enough) else None
+        return float(enough[0]) if len(enough) else np.inf
 
     def __format__(self, form: str) -> str:
         form = form or ".1f"
@@ -268,7 +268,7 @@ def _row(claim, before, after, found, size) -> dict:
     paper = claim["paper_before"], claim["paper_after"]
     sides = (before.measured(found.before), after.measured(found.after)) if found else (interval([]),) * 2
     answer, numbers = holds(found, falls=_falls(claim)), agreement(*zip(sides, paper, strict=True))
-    needed = found.difference.needed() if answer == "undecided" else 0
+    needed = found.difference.needed() if answer == "undecided" else None
     written = "" if not found else f"{before.write(sides[0], form)} → {after.write(sides[1], form)}"
     return {
         "item": claim["item"],
@@ -282,7 +282,7 @@ def _row(claim, before, after, found, size) -> dict:
         "numbers": numbers,
         "size": size,
         "reproduced": (answer, numbers, size) == ("yes", "agree", PAPERS),
-        "needed": "" if needed == 0 else f"about {needed}" if needed else f"more than {MOST:,}",
+        "needed": "" if needed is None else f"about {needed:g}" if needed <= MOST else f"more than {MOST:,}",
         "caveat": claim["caveat"] if claim["caveat"] == claim["caveat"] else "",
         "page": claim["page"],
     }

@@ -38,7 +38,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 from itlm import figures, parameters, verdicts
-from itlm.audit import class_to_class, error_share, plant
+from itlm.audit import error_share, plant, systematic
 from itlm.estimators import TrimmedEstimator, TrimmedRegressor
 from itlm.experiments import alpha, regressors
 from itlm.figures import BAD, BASELINE, CLEAN, ITLM, ORACLE
@@ -61,7 +61,7 @@ chosen = parameters.check(
 pixels, digits = load_digits(return_X_y=True)
 split = {"train_size": 1300, "stratify": digits, "random_state": seed}
 X, X_test, truth, y_test = train_test_split(pixels / 16, digits, **split)
-feared = {"uniform": "uniform", "systematic": class_to_class({c: (c + 1) % 10 for c in range(10)})}[kind]
+feared = {"uniform": "uniform", "systematic": systematic(10)}[kind]
 y = plant(X, truth, feared, round(errors * len(truth)), random_state=seed).y if errors else truth
 
 
@@ -152,7 +152,7 @@ METHODS = {
     "beta": ("beta mixture", CLEAN),
     "variational": ("RLVI", BAD),
 }
-NOISES = {"uniform": "uniform", "systematic": "systematic", "confusable": "confusable"}
+NOISES = ("uniform", "systematic", "confusable")
 
 
 def of(metric, data="digits", **fields):
@@ -160,18 +160,24 @@ def of(metric, data="digits", **fields):
     return series(recorded, alpha.Config(dataset=data, **fields).resolved(), metric, 0)
 
 
-fig, axes = plt.subplots(3, 1, figsize=(6, 9), sharex=True, sharey=True)
-for ax, noise in zip(axes, NOISES, strict=True):
-    ax.plot([0, 50], [0, 50], color=ORACLE, lw=1, ls="--")
-    for method, (name, colour) in METHODS.items():
-        means = [100 * of("estimate", noise=noise, share=s, method=method).mean() for s in SHARES]
-        ax.plot([100 * s for s in SHARES], means, "o-", color=colour, ms=4, lw=2 if method == "planted" else 1,
-                label=name)  # fmt: skip
-    ax.set(ylabel="estimate (%)", ylim=(-3, 75))
-    ax.set_title(f"{noise} label noise")
-    figures.label_ends(ax, gap=0.075)
-axes[-1].set_xlabel("wrong labels (%)")
-plt.show()
+def panels(curves):
+    """Draw one panel for each noise: the mean estimates of ``curves``, {label: (colour, line width, fields)}."""
+    fig, axes = plt.subplots(3, 1, figsize=(6, 9), sharex=True, sharey=True)
+    for ax, noise in zip(axes, NOISES, strict=True):
+        ax.plot([0, 50], [0, 50], color=ORACLE, lw=1, ls="--")
+        for label, (colour, width, fields) in curves.items():
+            means = [100 * of("estimate", noise=noise, share=s, **fields).mean() for s in SHARES]
+            ax.plot([100 * s for s in SHARES], means, "o-", color=colour, ms=4, lw=width, label=label)
+        ax.set(ylabel="estimate (%)", ylim=(-3, 75))
+        ax.set_title(f"{noise} label noise")
+        figures.label_ends(ax, gap=0.13 if "\n" in "".join(curves) else 0.075)
+    axes[-1].set_xlabel("wrong labels (%)")
+    plt.show()
+
+
+panels({
+    name: (colour, 2 if method == "planted" else 1, {"method": method}) for method, (name, colour) in METHODS.items()
+})  # fmt: skip
 
 # %% [markdown]
 # *Digits, logistic regression: mean estimate over the seeds against the truth. On the dashed line it is right.*
@@ -213,18 +219,10 @@ HTML(pd.DataFrame(rows).fillna("").to_html(index=False, classes="sortable", bord
 #   if others are planted.
 
 # %% tags=["hide-input"]
-fig, axes = plt.subplots(3, 1, figsize=(6, 9), sharex=True, sharey=True)
-colours = dict(zip(NOISES, (CLEAN, ITLM, figures.OTHER[0]), strict=True))
-for ax, noise in zip(axes, NOISES, strict=True):
-    ax.plot([0, 50], [0, 50], color=ORACLE, lw=1, ls="--")
-    for feared_kind, colour in colours.items():
-        means = [100 * of("estimate", noise=noise, share=s, feared=feared_kind).mean() for s in SHARES]
-        ax.plot([100 * s for s in SHARES], means, "o-", color=colour, ms=4, label=f"{feared_kind}\nplanted")
-    ax.set(ylabel="estimate (%)", ylim=(-3, 75))
-    ax.set_title(f"{noise} label noise")
-    figures.label_ends(ax, gap=0.13)
-axes[-1].set_xlabel("wrong labels (%)")
-plt.show()
+panels({
+    f"{kind_of}\nplanted": (colour, 1.5, {"feared": kind_of})
+    for kind_of, colour in zip(NOISES, (CLEAN, ITLM, figures.OTHER[0]), strict=True)
+})  # fmt: skip
 
 # %% [markdown]
 # *The same digits: what is estimated if the planted errors are of another kind than the real ones.*

@@ -296,7 +296,7 @@ def test_an_estimated_fraction_is_that_of_every_round():
     given = cifar.task(config)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a share that so small a network cannot tell
-        fraction = cifar.fraction_of(config.resolved(), given)
+        fraction = label_noise.fraction_of(config.resolved(), cifar.settings(config.resolved(), given), given)
         steps = list(cifar.rounds(config, given))
     assert {step.alpha for step in steps} == {fraction} and 0 < fraction < 1
     assert cifar.measure(steps[0], given, config)["fraction"] == fraction

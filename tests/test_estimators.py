@@ -181,6 +181,12 @@ def test_the_automatic_fraction_is_told_and_is_all_of_what_lies_on_a_plane():
     assert exact.scale_ == 0 and (exact.inlier_mask_ == ~is_bad).all()
 
 
+def test_an_automatic_fraction_whose_steps_do_not_end_is_said():
+    X, y, _ = shifted_outputs(0.3, 0)
+    with pytest.warns(ConvergenceWarning, match="max_iter=1 steps reach no fixed point"):
+        TrimmedRegressor("auto", max_iter=1, n_starts=1, random_state=0).fit(X, y)
+
+
 @given(st.integers(0, 5), st.floats(0.01, 100), st.floats(-50, 50))
 @settings(max_examples=10, deadline=None)
 def test_the_automatic_fraction_moves_with_the_units_of_y(seed, unit, offset):

@@ -500,7 +500,7 @@ def test_the_calibration_finds_the_epochs_whose_baseline_and_oracle_are_nearest_
 def test_an_estimated_fraction_is_that_of_every_round_and_needs_no_truth():
     config = small(n=600, epochs=3, rounds=1, clean=0.75, fraction="estimated", seed=1)
     given = task(config)
-    fraction = labels.fraction_of(config.resolved(), given)
+    fraction = label_noise.fraction_of(config.resolved(), labels.settings(config.resolved(), given), given)
     assert 0.5 < fraction < 0.8
     steps = list(rounds(config, given._replace(is_bad=~given.is_bad)))
     assert [step.alpha for step in steps] == [fraction] * 2
@@ -509,4 +509,4 @@ def test_an_estimated_fraction_is_that_of_every_round_and_needs_no_truth():
     plain = labels.visits(Config(**vars(config) | {"fraction": "given", "alpha": fraction}))
     assert found["fraction"] == fraction and found["visits"] == plain + 3 * 3 * 600
     assert "fraction" not in measure(steps[1], given, Config(n=600))
-    assert labels.fraction_of(Config(alpha=0.4), given) == 0.4
+    assert label_noise.fraction_of(Config(alpha=0.4), None, given) == 0.4

@@ -78,9 +78,10 @@ def test_as_many_values_as_are_needed_exclude_zero_and_one_less_do_not(seed):
         drawn = np.random.default_rng(99).normal(size=n)
         return values.mean() + (drawn - drawn.mean()) * values.std(ddof=1) / drawn.std(ddof=1)
 
-    if needed is None:
-        assert not interval(alike(1000)).excludes(0)
+    if needed > 1000:
+        assert needed == np.inf and not interval(alike(1000)).excludes(0)
     else:
+        needed = int(needed)
         assert interval(alike(needed)).excludes(0) and (needed == 2 or not interval(alike(needed - 1)).excludes(0))
 
 
@@ -160,6 +161,9 @@ def test_a_claim_is_filled_from_recorded_runs():
     assert row["reproduced"] and row["needed"] == ""
     row = judged(one | {"seeds": 5}, {"labels": values, "labels.runs": runs})
     assert row["n"] == "3 of 5"
+    single = values[values.key.isin(runs.key[runs.seed == 0])]
+    alone = judged(one, {"labels": single, "labels.runs": runs[runs.seed == 0]})
+    assert (alone["holds"], alone["needed"], alone["n"]) == ("undecided", "", "1 of 3")  # one seed has no spread
     for partly in ({}, {"labels": values}, {"labels.runs": runs}):  # a sweep may be about to write the other
         assert judged(one, partly)["holds"] == "not run"
     assert judged(one | {"before_round": 0.0}, {"labels": values, "labels.runs": runs})["ours"] == row["ours"]

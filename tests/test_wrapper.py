@@ -483,7 +483,8 @@ def test_the_fraction_is_estimated_for_regressors_and_the_kind_of_error_may_be_n
         y = plant(X, clean, kind, 120, random_state=1).y
         fit = TrimmedEstimator(LinearRegression(), "auto", errors=errors).fit(X, y)
         assert abs(fit.error_share_.estimate - 0.15) < 0.03 and fit.error_share_.upper >= 0.15
-    assert TrimmedEstimator(LinearRegression(), 0.8).fit(X, clean).support_fraction_ == 0.8
+    again = fit.set_params(support_fraction=0.8).fit(X, clean)
+    assert again.support_fraction_ == 0.8 and not hasattr(again, "error_share_")  # nothing is left of the last fit
 
 
 @pytest.mark.parametrize(

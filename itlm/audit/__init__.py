@@ -5,9 +5,9 @@ alpha = choose_fraction(X, y, fit, losses, "uniform")  the fraction to keep
 """
 
 from .fraction import ErrorShare, choose_fraction, compare, error_share
-from .planting import Planted, class_to_class, confusable, foreign, plant, shifted, uniform, wrong_unit
+from .planting import Planted, class_to_class, confusable, foreign, plant, shifted, systematic, uniform, wrong_unit
 
 __all__ = [
     "ErrorShare", "Planted", "choose_fraction", "class_to_class", "compare", "confusable", "error_share", "foreign",
-    "plant", "shifted", "uniform", "wrong_unit",
+    "plant", "shifted", "systematic", "uniform", "wrong_unit",
 ]  # fmt: skip

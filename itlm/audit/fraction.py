@@ -15,11 +15,11 @@ are planted among samples that a trimmed fit keeps: a planted error on a wrong l
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from ..parameters import real, whole
+from ..parameters import whole
 from ..trimming import as_losses, n_kept, trim
 from .planting import _OfLabels, labels_of, named, plant, take
 
@@ -70,7 +70,7 @@ class ErrorShare:
     of_all: np.ndarray
     of_planted: np.ndarray
     by_round: tuple[float, ...] = ()
-    losses: np.ndarray | None = field(default=None)
+    losses: np.ndarray | None = None
 
     def __repr__(self) -> str:
         bound = f"at most {self.upper:.3f} ({100 * self.level:g} %)"
@@ -109,8 +109,9 @@ def compare(losses, planted, *, level: float = 0.95) -> ErrorShare:
     """Estimate the share of wrong samples from the losses of all samples and those of planted errors.
 
     The bound is the smallest, over 16 thresholds, of the ratio of an upper bound of D to a lower bound of R. These are
-    Clopper-Pearson bounds, with a level that holds for all thresholds together. (Best bin estimation, Garg et al. 2021,
-    uses Hoeffding's bound, which is far wider for small shares.)
+    exact binomial bounds, with a level that holds for all thresholds together: Clopper-Pearson's of D, and the law of
+    order statistics for R, since thresholds are quantiles of the planted losses. (Best bin estimation, Garg et al.
+    2021, uses Hoeffding's bound, which is far wider for small shares.)
 
     Parameters
     ----------
@@ -128,7 +129,8 @@ def compare(losses, planted, *, level: float = 0.95) -> ErrorShare:
     """
     from scipy.stats import beta
 
-    real(0, 1, above_low=True).check("level", level)
+    if not 0 < level < 1:
+        raise ValueError(f"level must be in (0, 1), got {level!r}: a bound that is certain is 1")
     losses, planted = (as_losses(labels_of(values).astype(float)) for values in (losses, planted))
     n, m = len(losses), len(planted)
     risk = (1 - level) / 2 / len(THRESHOLDS)
@@ -213,7 +215,10 @@ def error_share(
     whole(2).check("folds", folds)
     random, n = np.random.default_rng(random_state), len(y)
     kinds = [named(one) for one in (kind if isinstance(kind, list | tuple) else [kind])]
-    groups = labels_of(y) if groups is None and isinstance(kinds[0], _OfLabels) else groups
+    if not kinds:
+        raise ValueError("kind names no kind of error: give at least one")
+    if groups is None and all(isinstance(one, _OfLabels) for one in kinds):
+        groups = labels_of(y)
     if kept is None:
         kept = trim(_losses_of(losses, fit(X, y), X, y), start, groups=groups)
     kept, estimates = labels_of(kept).astype(bool), []
@@ -259,7 +264,8 @@ def _out_of_fold(X, y, fit, losses, kinds, kept, fold, random):
         model = fit(take(X, rest), take(y, rest))
         given[mine] = _losses_of(losses, model, take(X, mine), take(y, mine))
         for error, found in zip(errors, planted, strict=True):
-            wrong = error.ids[fold[error.ids] == k]
+            if not len(wrong := error.ids[fold[error.ids] == k]):
+                continue
             found.append(_losses_of(losses, model, take(error.X, wrong), take(error.y, wrong)))
         if of_labels:
             guess[mine] = _predicted(losses, model, take(X, mine), classes, y)

@@ -17,8 +17,8 @@ import numpy as np
 from ..trimming import quotas, unmasked
 
 __all__ = [
-    "Planted", "class_to_class", "confusable", "foreign", "permuted", "plant", "shifted", "take", "uniform",
-    "wrong_unit",
+    "Planted", "class_to_class", "confusable", "foreign", "permuted", "plant", "shifted", "systematic", "take",
+    "uniform", "wrong_unit",
 ]  # fmt: skip
 
 TRIES = 100  # draws of another sample's output before equal outputs are given up
@@ -61,7 +61,8 @@ def plant(X, y, kind, n: int | None = None, *, among=None, random_state=None) ->
     random, size = np.random.default_rng(random_state), len(y)
     if X.shape[0] != size:
         raise ValueError(f"X and y must have the same length, got {X.shape[0]} and {size}")
-    rows = _rows(labels_of(y), kind := named(kind), n, _allowed(among, size), random)
+    kind = named(kind)
+    rows = _rows(labels_of(y), kind, n, _allowed(among, size), random)
     new_X, new_y = kind(X, y, rows, random)
     planted = Planted(_replaced("X", X, rows, new_X), _replaced("y", y, rows, new_y), rows)
     changed = np.zeros(len(rows), bool)
@@ -145,6 +146,11 @@ def class_to_class(rates, classes=None) -> Callable:
         return found
 
     return _OfLabels(change, relative)
+
+
+def systematic(n_classes: int) -> Callable:
+    """Return the paper's systematic label noise as a kind of error: class a becomes a + 1, the last becomes 0."""
+    return class_to_class({a: (a + 1) % n_classes for a in range(n_classes)})
 
 
 def confusable(probabilities, classes=None) -> Callable:

@@ -145,10 +145,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
         check_numbers(X, y)
         rows = Rows(X, y, weights, h, bool(self.fit_intercept))
         found = search(rows, self.n_starts, self.max_iter, seed_from(self.random_state))
-        if not found.converged:
-            warnings.warn(
-                f"max_iter={self.max_iter} steps reach no fixed point: raise it", ConvergenceWarning, stacklevel=2
-            )
+        self._warn_of_steps(found)
         plane = plane_of(rows, found)
         if plane is not None:
             raw, scale = plane[0], 0.0
@@ -164,6 +161,7 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
             share, scale = outlier_share(rows, raw, found.objective, h, n, p)
             rows.h = max(h, mass_kept(n, max(1 - EXCESS * share, h / n)))
             again = concentrate(rows, raw, self.max_iter)
+            self._warn_of_steps(again)
             theta, inliers, self.support_fraction_ = again.coef, again.kept, rows.h / n
         elif self.reweight:
             inliers = residuals(rows, raw) <= CUT * scale
@@ -214,6 +212,13 @@ class TrimmedRegressor(RegressorMixin, BaseEstimator):
                 stacklevel=3,
             )
         return h
+
+    def _warn_of_steps(self, fit):
+        """Warn if a fit ended before a fixed point."""
+        if not fit.converged:
+            warnings.warn(
+                f"max_iter={self.max_iter} steps reach no fixed point: raise it", ConvergenceWarning, stacklevel=3
+            )
 
     def _warn_degenerate(self, X, y, inliers, exact):
         """Warn if outliers are samples of a rare y or a rare level, rather than samples far off."""

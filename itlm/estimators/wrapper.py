@@ -294,6 +294,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
 
     def _fraction(self, y, refit, losses, select, first):
         """Return the fraction to keep, given or estimated from the first fit and planted errors."""
+        vars(self).pop("error_share_", None)  # of an earlier fit
         if not self._is_auto():
             return self.support_fraction
         kind = "uniform" if is_classifier(self.estimator) else "permuted"

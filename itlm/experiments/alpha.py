@@ -8,13 +8,14 @@ that follows from the estimate, and with alpha* - 5 points, which nobody knows.
 Not in the paper, which takes alpha from the truth, or names cross-validation (Shen & Sanghavi, ICML 2019, Section 6.2).
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from ..audit import class_to_class, confusable, error_share, plant
+from ..audit import confusable, error_share, plant, systematic
 from ..audit.fraction import START
 from ..parameters import Parameters, alpha_of, one_of, parameter, real, whole
 from ..records.record import Record, begin
@@ -112,7 +113,7 @@ def _kind(name, given, probabilities):
     if name == "confusable":
         return confusable(probabilities())
     if name == "systematic":
-        return class_to_class({a: (a + 1) % given.n_classes for a in range(given.n_classes)})
+        return systematic(given.n_classes)
     return name
 
 
@@ -163,14 +164,13 @@ def _images(c: Config) -> Task:
     return Task(given.x, y, np.zeros(len(y), bool), given.test_x, test_y, 10, fit, probabilities)
 
 
-def _out_of_fold(given: Task, seed: int, y=None) -> np.ndarray:
+def _out_of_fold(given: Task, seed: int) -> np.ndarray:
     """Return predicted probabilities, (n, n_classes); no model predicts a sample that it was fitted to."""
     from sklearn.model_selection import StratifiedKFold
 
-    y = given.y if y is None else y
-    found = np.empty((len(y), given.n_classes))
-    for rest, mine in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(np.zeros(len(y)), y):
-        found[mine] = given.probabilities(given.fit(given.X[rest], y[rest]), given.X[mine])
+    found = np.empty((len(given.y), given.n_classes))
+    for rest, mine in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(given.y, given.y):
+        found[mine] = given.probabilities(given.fit(given.X[rest], given.y[rest]), given.X[mine])
     return found
 
 
@@ -217,7 +217,9 @@ def _planted(c: Config, given: Task) -> dict[str, float]:
     kept = trim(given.losses(first, given.X, given.y), START, groups=given.y)
     kind = _kind(c.feared, given, lambda: given.probabilities(first, given.X))
     found = error_share(given.X, given.y, given.fit, given.losses, kind, kept=kept, random_state=c.seed)
-    alpha = max(1 - found.upper, START if found.verdict == "cannot tell" else 0.05)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the verdict is recorded
+        alpha = found.fraction()
     return {
         "estimate": found.estimate, "upper": found.upper, "verdict": VERDICTS[found.verdict], "alpha": alpha,
         "fits": 5.0,

@@ -30,7 +30,7 @@ from .label_noise import Task
 from .recipe import SCALES
 
 __all__ = [
-    "RECIPE", "SCALES", "Config", "digest", "fraction_of", "make_network", "measure", "rounds", "run", "settings",
+    "RECIPE", "SCALES", "Config", "digest", "make_network", "measure", "rounds", "run", "settings",
     "task", "visits", "watched",
 ]  # fmt: skip
 
@@ -108,13 +108,6 @@ def settings(c: Config, given: Task) -> engine.Settings:
     )
 
 
-def fraction_of(c: Config, given: Task) -> float:
-    """Return the fraction that ITLM keeps, as `itlm.experiments.labels.fraction_of` does; early fits estimate it."""
-    if c.fraction == "given":
-        return c.alpha
-    return engine.share_of(settings(c, given), given, label_noise.feared(c.noise)).fraction()
-
-
 def _schedule(c: Config, t: int, n_seen: int) -> training.Schedule:
     rest = recipe.step_settings(c) | {"epochs": c.epochs, "compiled": c.compiled}
     if c.method == "itlm":
@@ -134,7 +127,8 @@ def rounds(
     s = settings(c, given)
     if c.method == "itlm":
         groups, resume = given.y if c.balanced else None, {"start": start, "theta": theta, "checkpoint": checkpoint}
-        yield from engine.itlm(s, given, fraction_of(c, given), c.early - 1 + c.rounds, groups=groups, **resume)
+        alpha, updates = label_noise.fraction_of(c, s, given), c.early - 1 + c.rounds
+        yield from engine.itlm(s, given, alpha, updates, groups=groups, **resume)
     elif c.method in rivals.METHODS:
         yield engine.rival(s, given, c.method, c.alpha)
     else:
@@ -160,8 +154,8 @@ def visits(config: Config, fits: int | None = None) -> float:
     """Count the sample visits of a run, or of its first fits."""
     c = config.resolved()
     seen = [c.n, *[n_kept(c.n, c.alpha)] * (c.early - 1 + c.rounds)] if c.method == "itlm" else [c.n]
-    total = sum(_schedule(c, t, m).n_steps(c.n) * c.batch for t, m in enumerate(seen[:fits]))
-    estimated = (1 + 4 * 0.5) * (c.fraction == "estimated") * _schedule(c, 0, c.n).n_steps(c.n) * c.batch
+    total = sum(_schedule(c, t, m).visits(c.n, m) for t, m in enumerate(seen[:fits]))
+    estimated = engine.SHARE_COST * (c.fraction == "estimated") * _schedule(c, 0, c.n).visits(c.n, c.n)
     return rivals.FITS.get(c.method, 1) * float(total) + estimated
 
 

@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..audit import class_to_class
+from ..audit import systematic
 from ..deep import corruption, images
 from ..deep.inputs import to_tensor
 from ..deep.networks import pick_device
 from ..trimming import trim
+from . import rounds as engine
 
-__all__ = ["RARE", "Task", "centroid_distances", "draw", "feared", "forget", "yardstick"]
+__all__ = ["RARE", "Task", "centroid_distances", "draw", "forget", "fraction_of", "yardstick"]
 
 RARE = (7, 8, 9)  # classes that an imbalance makes rare
 
@@ -123,9 +124,14 @@ def _spoilt(noise, labels, images, clean, random) -> corruption.NoisyLabels:
     )
 
 
-def feared(noise: str, n_classes: int = 10):
-    """Return the kind of error, for `itlm.audit.plant`, that counts this kind of noise; uniform unless systematic."""
-    return class_to_class({a: (a + 1) % n_classes for a in range(n_classes)}) if noise == "systematic" else "uniform"
+def fraction_of(c, s: engine.Settings, given: Task) -> float:
+    """Return the fraction that ITLM keeps in a resolved run: ``c.alpha``, or estimated by `engine.share_of`.
+
+    The estimate counts errors of the kind of ``c.noise``; uniform ones unless it is systematic.
+    """
+    if c.fraction == "given":
+        return c.alpha
+    return engine.share_of(s, given, systematic(10) if c.noise == "systematic" else "uniform").fraction()
 
 
 def yardstick(method: str, given: Task, alpha: float) -> torch.Tensor:

@@ -29,7 +29,7 @@ from . import rounds as engine
 from .label_noise import Task
 
 __all__ = [
-    "RECIPE", "SCALES", "Config", "Task", "calibration", "digest", "fraction_of", "measure", "rounds", "run",
+    "RECIPE", "SCALES", "Config", "Task", "calibration", "digest", "measure", "rounds", "run",
     "settings", "task", "visits",
 ]  # fmt: skip
 
@@ -158,13 +158,6 @@ def settings(c: Config, given: Task) -> engine.Settings:
     )
 
 
-def fraction_of(c: Config, given: Task) -> float:
-    """Return the fraction that ITLM keeps: given, or estimated in one fit to all samples and four to parts of them."""
-    if c.fraction == "given":
-        return c.alpha
-    return engine.share_of(settings(c, given), given, label_noise.feared(c.noise)).fraction()
-
-
 def _schedule(c: Config, t: int, n_seen: int) -> training.Schedule:
     rest = {name: getattr(c, name) for name in ("epochs", "batch", "lr", "momentum", "shape", "partial")}
     if c.method == "itlm":
@@ -201,7 +194,7 @@ def rounds(
     s = settings(c, given)
     if c.method == "itlm":
         groups, resume = given.y if c.balanced else None, {"start": start, "theta": theta, "checkpoint": checkpoint}
-        yield from engine.itlm(s, given, fraction_of(c, given), c.rounds, groups=groups, **resume)
+        yield from engine.itlm(s, given, label_noise.fraction_of(c, s, given), c.rounds, groups=groups, **resume)
     elif c.method in rivals.METHODS:
         yield engine.rival(s, given, c.method, c.alpha)
     else:
@@ -224,7 +217,7 @@ def visits(config: Config, fits: int | None = None) -> float:
     if c.method != "itlm":
         return float(rivals.FITS.get(c.method, 1) * _schedule(c, 0, c.n).visits(c.n, c.n))
     seen = [c.n, *[n_kept(c.n, c.alpha)] * c.rounds]
-    estimated = (1 + 4 * 0.5) * (c.fraction == "estimated") * _schedule(c, 0, c.n).visits(c.n, c.n)
+    estimated = engine.SHARE_COST * (c.fraction == "estimated") * _schedule(c, 0, c.n).visits(c.n, c.n)
     return float(sum(_schedule(c, t, m).visits(c.n, m) for t, m in enumerate(seen[:fits])) + estimated)
 
 

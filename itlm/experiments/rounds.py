@@ -29,6 +29,7 @@ __all__ = [
 
 SCORING = 1000  # above all fit numbers, so that augmented scoring and fits never share a seed
 SHARING = 2000  # above those, for the fits that estimate the share of wrong samples
+SHARE_COST = 3.0  # what these cost at most, in fits to all samples: one, and four to half of them
 
 
 @dataclass(frozen=True, kw_only=True)
