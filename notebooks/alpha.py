@@ -170,7 +170,7 @@ def panels(curves):
             ax.plot([100 * s for s in SHARES], means, "o-", color=colour, ms=4, lw=width, label=label)
         ax.set(ylabel="estimate (%)", ylim=(-3, 75))
         ax.set_title(f"{noise} label noise")
-        figures.label_ends(ax, gap=0.13 if "\n" in "".join(curves) else 0.075)
+        figures.label_ends(ax, gap=0.18 if "\n" in "".join(curves) else 0.075)
     axes[-1].set_xlabel("wrong labels (%)")
     plt.show()
 
@@ -223,6 +223,16 @@ panels({
     f"{kind_of}\nplanted": (colour, 1.5, {"feared": kind_of})
     for kind_of, colour in zip(NOISES, (CLEAN, ITLM, figures.OTHER[0]), strict=True)
 })  # fmt: skip
+
+answers = {"the feared kind is there": [], "another kind is there": []}  # (truth, bound) of the runs with an answer
+for noise in NOISES:
+    for kind_of in NOISES:
+        for s in SHARES:
+            told = of("verdict", noise=noise, share=s, feared=kind_of) < 2
+            pairs = zip(*(of(m, noise=noise, share=s, feared=kind_of)[told] for m in ("truth", "upper")), strict=True)
+            answers["the feared kind is there" if kind_of == noise else "another kind is there"] += pairs
+for name, pairs in answers.items():
+    print(f"{name}: the truth is above the bound in {sum(t > u + 1e-9 for t, u in pairs)} of {len(pairs)} answers")
 
 # %% [markdown]
 # *The same digits: what is estimated if the planted errors are of another kind than the real ones.*

@@ -101,20 +101,27 @@ HTML(pd.DataFrame(open_ones).to_html(index=False, border=0))
 # could not pass otherwise. Four claims could hardly fail: Lemma 5's first and Lemma 6 test the statements with a
 # corrected noise term, and Theorems 9 and 10 are our guess at statements that are not available.
 
+
 # %% tags=["hide-input", "full-width"]
-told = chosen.assign(
-    claim=[
-        f"{html.escape(row.claim)}" + (f"<br><small>{html.escape(row.caveat)}.</small>" if row.caveat else "")
-        for row in chosen.itertuples()
-    ],
-    n=[f"{row.n}<br><small>{row.needed} to decide</small>" if row.needed else row.n for row in chosen.itertuples()],
-    page=[f'<a href="{page}.html">{page}</a>' for page in chosen.page],
-)
-columns = {
-    "item": "item", "claim": "claim", "paper": "paper", "ours": "ours", "n": "seeds", "holds": "holds",
-    "corrected": "after Holm", "numbers": "numbers", "size": "size", "page": "page",
-}  # fmt: skip
-HTML(told[list(columns)].rename(columns=columns).to_html(index=False, classes="sortable", border=0, escape=False))
+def noted(text, note):
+    """Return HTML of a text with a small note below it."""
+    return html.escape(str(text)) + (f"<br><small>{html.escape(note)}</small>" if note else "")
+
+
+rows = [
+    {
+        "item": f'<a href="{row.page}.html">{row.item}</a>',
+        "claim": f'<div style="min-width: 15rem">{noted(row.claim, row.caveat and row.caveat + ".")}</div>',
+        "paper": row.paper,
+        "ours": row.ours,
+        "seeds": noted(row.n, row.needed and f"{row.needed} to decide"),
+        "holds": noted(row.holds, "" if row.corrected == row.holds else f"after Holm: {row.corrected}"),
+        "numbers": row.numbers,
+        "size": row.size,
+    }
+    for row in chosen.itertuples()
+]
+HTML(pd.DataFrame(rows).to_html(index=False, classes="sortable", border=0, escape=False))
 
 # %% [markdown]
 # *One row a claim. "Paper" and "ours" read before → after, with the difference and its 95 % interval in brackets. "2 ×

@@ -266,14 +266,14 @@ figures.label_ends(ax, gap=0.08)
 plt.show()
 
 # %% [markdown]
-# *Noise sigma = |θ*|: our setting, and the flattest cell of the map, up to 100,000 samples. Dotted: the closed form for
-# infinitely many samples.*
+# *Noise sigma = $|\theta^\star|$: our setting, and the flattest cell of the map, up to 100,000 samples. Dotted: the
+# closed form for infinitely many samples.*
 #
-# Two effects bound the flat region. The bias cannot exceed the share of corrupted samples, 0.4 |θ*|, while the sampling
-# error grows with the noise: for sigma far above |θ*| the sampling error hides the bias. For sigma far below |θ*| there
-# is no bias to see. If few samples are kept, the bias is hardly smaller, but the error falls more slowly towards it.
-# Figure 2(b) is therefore right about the end, and its flat curve needs an alpha far below alpha*, which the text does
-# not mention.
+# Two effects bound the flat region. The bias cannot exceed the share of corrupted samples, 0.4 $|\theta^\star|$, while
+# the sampling error grows with the noise: for sigma far above $|\theta^\star|$ the sampling error hides the bias. For
+# sigma far below $|\theta^\star|$ there is no bias to see. If few samples are kept, the bias is hardly smaller, but the
+# error falls more slowly towards it. Figure 2(b) is therefore right about the end, and its flat curve needs an alpha
+# far below alpha*, which the text does not mention.
 #
 # ## What the paper does not state
 #
