@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from itlm.experiments import alpha
+from itlm.deep import images
+from itlm.experiments import alpha, label_noise
 from itlm.experiments.alpha import Config, estimate, run, task
 from itlm.rivals import shares
 
@@ -49,8 +50,43 @@ def test_the_others_give_a_share(method):
     assert "upper" not in found
 
 
+@pytest.fixture
+def colour(monkeypatch):
+    """Put digits in the place of CIFAR-10, and wrong labels in that of people's."""
+    digits = images.load("mnist5k")
+    is_wrong = np.random.default_rng(0).random(3000) < 0.2
+    worse = np.where(is_wrong, (digits.train_y + 1) % 10, digits.train_y).astype(np.uint8)
+    monkeypatch.setattr(label_noise, "_images", lambda name: digits)
+    monkeypatch.setattr(images, "human_labels", lambda name: worse)
+    monkeypatch.setattr(images, "digest", lambda name: name)
+    monkeypatch.setitem(alpha.IMAGES, "cifar10", 600)
+    monkeypatch.setitem(alpha.EPOCHS, "cifar10", 4.0)
+    monkeypatch.setitem(alpha.ROUNDS, "cifar10", 1)
+
+
+def test_labels_that_people_gave_are_estimated_from_two_kinds_of_errors(colour):
+    config = Config(dataset="cifar10", noise="worse").resolved()
+    assert config.share == 0.4021 and config.feared == "several"
+    given = task(config)
+    assert given.X.shape == (600, 3, 32, 32) and abs(given.is_wrong.mean() - 0.2) < 0.05
+    found = numbers(dataset="cifar10", noise="worse")  # the networks are too small to tell
+    assert found["upper"] > found["truth"] == given.is_wrong.mean() and found["accuracy_all"] > 10
+    assert 0 < numbers(dataset="cifar10", noise="worse", method="margins")["estimate"] < 1
+
+
+def test_people_labelled_one_set():
+    with pytest.raises(
+        ValueError, match="noise='worse' is of dataset cifar10 and has a share of its own, got"
+    ):
+        Config(noise="worse")
+    with pytest.raises(ValueError, match="got 'cifar10' and share=0.3: .* leave share out"):
+        Config(dataset="cifar10", noise="worse", share=0.3)
+    with pytest.raises(ValueError, match="noise='worse' are labels of dataset cifar10, got 'mnist5k'"):
+        label_noise.draw("mnist5k", 100, "worse", 1.0, 0)
+
+
 def test_a_method_that_the_data_do_not_allow_is_named():
-    with pytest.raises(ValueError, match="method='margins' is for dataset mnist5k or mnist, got 'digits'"):
+    with pytest.raises(ValueError, match="method='margins' is for dataset mnist5k or mnist or cifar10, got 'digits'"):
         Config(method="margins")
     with pytest.raises(ValueError, match="method='variational' is for dataset digits or cancer, got 'mnist5k'"):
         Config(method="variational", dataset="mnist5k")

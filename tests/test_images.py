@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 from urllib.error import URLError
 
@@ -559,3 +560,44 @@ def test_mnist5k_comes_from_the_training_images_of_mnist():
     known = {image.tobytes(): label for image, label in zip(mnist.train_x, mnist.train_y, strict=True)}
     for x, y in ((sample.train_x, sample.train_y), (sample.test_x, sample.test_y)):
         assert [known[image.tobytes()] for image in x] == y.tolist()
+
+
+# Labels that people gave.
+
+
+def released(path, arrays) -> str:
+    """Write what the authors of CIFAR-10N publish, and return its address."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(arrays, protocol=2))
+    return path.as_uri()
+
+
+@pytest.fixture
+def people(monkeypatch, tmp_path):
+    random = np.random.default_rng(0)
+    arrays = {part: random.integers(10, size=50) for part in ["clean_label", *images.HUMAN.values()]}
+    monkeypatch.setattr(images, "_HUMAN_SOURCE", released(tmp_path / "labels.pt", arrays))
+    digests = {part: ((50,), sha256(arrays[part].astype(np.uint8))) for part in images.HUMAN.values()}
+    monkeypatch.setitem(images._SETS, "cifar10n", digests)
+    return arrays
+
+
+@pytest.mark.parametrize("name", images.HUMAN)
+def test_labels_that_people_gave_are_fetched_and_checked(people, tmp_path, name):
+    labels = images.human_labels(name, root=tmp_path / "sets")
+    assert labels.dtype == np.uint8 and np.array_equal(labels, people[images.HUMAN[name]])
+    again = images.human_labels(name, root=tmp_path / "sets", download=False)
+    assert np.array_equal(labels, again)
+
+
+def test_a_published_file_that_holds_more_than_arrays_is_refused(people, monkeypatch, tmp_path):
+    monkeypatch.setattr(images, "_HUMAN_SOURCE", released(tmp_path / "other.pt", {"clean_label": os.getcwd}))
+    with pytest.raises(DataError, match="the file holds posix.getcwd, not arrays alone"):
+        images.human_labels("worse", root=tmp_path / "sets")
+
+
+def test_people_labels_have_names(tmp_path):
+    with pytest.raises(ValueError, match="one of aggregate, worse, random1, random2, random3, got 'worst'"):
+        images.human_labels("worst", root=tmp_path)
+    with pytest.raises(ValueError, match="got 'cifar10n'"):
+        images.load("cifar10n", root=tmp_path)

@@ -26,14 +26,19 @@ __all__ = ["RECIPE", "Config", "Task", "digest", "estimate", "run", "task", "vis
 
 RECIPE = 1
 FOLDS = 5  # of predictions out of fold for the other methods, as in cleanlab
-ROUNDS = 5  # of ITLM
-NETWORK = {"batch": 100, "lr": 0.1}  # as in `itlm.experiments.labels`
-EPOCHS = {"mnist5k": 10.0, "mnist": 20.0}
-IMAGES = 3000
+ROUNDS = {"cifar10": 2}  # of ITLM; 5 elsewhere
+# Of digits as in `itlm.experiments.labels`, of CIFAR-10 a small network as in `itlm.experiments.cifar`.
+NETWORK = {"batch": 100, "lr": 0.1}
+COLOUR = NETWORK | {"momentum": 0.9, "shape": "one_cycle", "augment": "mirror", "half": True}
+EPOCHS = {"mnist5k": 10.0, "mnist": 20.0, "cifar10": 6.0}
+IMAGES = {"mnist5k": 3000, "mnist": 3000, "cifar10": 10_000}
+# Share of wrong labels in each set of CIFAR-10N, all 50,000 images.
+HUMAN = {"aggregate": 0.0901, "random1": 0.1723, "random2": 0.1812, "random3": 0.1764, "worse": 0.4021}
 GRID = tuple(round(0.5 + 0.05 * i, 2) for i in range(11))  # fractions kept that cross-validation tries
 VERDICTS = {"a number": 0.0, "none found": 1.0, "cannot tell": 2.0}
 TABLES = ("digits", "cancer")  # fitted by scikit-learn
-ONLY = {"margins": ("mnist5k", "mnist"), **dict.fromkeys(("variational", "cross_validation",
+KINDS = ("uniform", "systematic", "confusable")
+ONLY = {"margins": tuple(IMAGES), **dict.fromkeys(("variational", "cross_validation",
                                                           "trimmed_cross_validation"), TABLES)}  # fmt: skip
 
 
@@ -42,23 +47,28 @@ class Config(Parameters):
     """One estimate."""
 
     dataset: str = parameter(
-        "digits", one_of("digits", "cancer", "mnist5k", "mnist"), "data and model",
+        "digits", one_of(*TABLES, *IMAGES), "data and model",
         more="Digits: 1,300 of scikit-learn's, logistic regression. Cancer: a table of 400 samples and two classes, "
-        "gradient boosting. Mnist5k and mnist: 3,000 images, the authors' network with our schedule.",
+        "gradient boosting. Mnist5k and mnist: 3,000 images, the authors' network with our schedule. Cifar10: 10,000 "
+        "images, a small network for 6 epochs.",
     )  # fmt: skip
     noise: str = parameter(
-        "uniform", one_of("uniform", "systematic", "confusable"), "kind of label noise",
-        more="Confusable: another label drawn with the probabilities of a model of the clean data.",
+        "uniform", one_of(*KINDS, *HUMAN), "kind of label noise",
+        more="Confusable: another label drawn with the probabilities of a model of the clean data. The last five are "
+        "labels that people gave to CIFAR-10's images, see `itlm.deep.images.human_labels`.",
     )  # fmt: skip
-    share: float = parameter(0.2, real(0, 0.6), "share of wrong labels")
+    share: float | None = parameter(
+        None, real(0, 0.6), "share of wrong labels", none="0.2, or that of the labels that people gave", earlier=0.2
+    )
     method: str = parameter(
         "planted", one_of("planted", "confident", "incv", "gaussian", "gaussian_test", "beta", "variational", "margins",
                           "cross_validation", "trimmed_cross_validation"),
         "estimate", more="Planted is `itlm.audit.error_share`; the others are in `itlm.rivals.shares`.",
     )  # fmt: skip
     feared: str | None = parameter(
-        None, one_of("uniform", "systematic", "confusable"), "kind of error planted", none="that of the noise",
-        more="Confusable errors are drawn with the probabilities of the model of the data as given.",
+        None, one_of(*KINDS, "several"), "kind of error planted", none="that of the noise, or several for people's",
+        more="Confusable errors are drawn with the probabilities of the model of the data as given. Several: uniform "
+        "and confusable ones in turn.",
     )  # fmt: skip
     seed: int = parameter(0, whole(), "seed of the data, the errors, the folds and the weights")
 
@@ -68,10 +78,17 @@ class Config(Parameters):
             raise ValueError(
                 f"method={self.method!r} is for dataset {' or '.join(ONLY[self.method])}, got {self.dataset!r}"
             )
+        human = HUMAN.get(self.noise)
+        if human and (self.dataset != "cifar10" or self.share not in (None, human)):
+            raise ValueError(
+                f"noise={self.noise!r} is of dataset cifar10 and has a share of its own, got {self.dataset!r} and "
+                f"share={self.share}: take dataset='cifar10', and leave share out"
+            )
 
     def resolved(self) -> "Config":
         """Return the same run with every field set."""
-        return self.filled({"feared": self.noise})
+        human = self.noise in HUMAN
+        return self.filled({"feared": "several" if human else self.noise, "share": HUMAN.get(self.noise, 0.2)})
 
 
 class Task(NamedTuple):
@@ -101,7 +118,7 @@ def task(config: Config) -> Task:
     c = config.resolved()
     given = _table(c) if c.dataset in TABLES else _images(c)
     wrong = round(c.share * len(given.y))
-    if not wrong:
+    if not wrong or c.noise in HUMAN:
         return given
     kind = _kind(c.noise, given, lambda: _out_of_fold(given, c.seed))  # a model of the clean data, not for the methods
     dirty = plant(given.X, given.y, kind, wrong, random_state=[c.seed, 1])
@@ -110,6 +127,8 @@ def task(config: Config) -> Task:
 
 def _kind(name, given, probabilities):
     """Return a kind of error by name; ``probabilities`` are computed for confusable errors only."""
+    if name == "several":
+        return ["uniform", confusable(probabilities())]
     if name == "confusable":
         return confusable(probabilities())
     if name == "systematic":
@@ -145,23 +164,42 @@ def _table(c: Config) -> Task:
 
 
 def _images(c: Config) -> Task:
-    from ..deep import networks, training
+    from ..deep import training
+    from ..deep.inputs import in_colour
     from . import label_noise
 
-    given, count = label_noise.draw(c.dataset, IMAGES, "random", 1.0, c.seed), iter(range(10**6))
+    noise = c.noise if c.noise in HUMAN else "random"
+    given, count = label_noise.draw(c.dataset, IMAGES[c.dataset], noise, 1.0, c.seed), iter(range(10**6))
 
     def fit(X, y, n=None):  # as many steps as for n samples, by default those given
-        steps = training.count_steps(EPOCHS[c.dataset], n or len(y), NETWORK["batch"])
-        schedule = training.Schedule(steps=steps, **NETWORK)
-        return training.fit(
-            networks.LeNet, X, y, None, schedule, seed=training.derived_seed(c.seed, next(count)), note=c.method
-        ).network
+        schedule = _schedule(c.dataset, n or len(y))
+        make, seed = _network(c.dataset, X), training.derived_seed(c.seed, next(count))
+        return training.fit(make, X, y, None, schedule, seed=seed, note=c.method).network
 
     def probabilities(model, X):
         return training.outputs(model, X).double().softmax(1).numpy(force=True)
 
+    if c.dataset == "cifar10":
+        given = given._replace(x=in_colour(given.x), test_x=in_colour(given.test_x))
     y, test_y = given.y.numpy(force=True), given.test_y.numpy(force=True)
-    return Task(given.x, y, np.zeros(len(y), bool), given.test_x, test_y, 10, fit, probabilities)
+    return Task(given.x, y, given.is_bad, given.test_x, test_y, 10, fit, probabilities)
+
+
+def _network(dataset, X, n_classes=10):
+    """Return what makes the data set's network, with weights from torch's global generator."""
+    from ..deep import networks
+
+    if dataset != "cifar10":
+        return lambda: networks.LeNet(n_classes)
+    filters = networks.whitening(X[:500])
+    return lambda: networks.SmallNet(n_classes, width=16, filters=filters)
+
+
+def _schedule(dataset, n):
+    from ..deep import training
+
+    rest = COLOUR if dataset == "cifar10" else NETWORK
+    return training.Schedule(steps=training.count_steps(EPOCHS[dataset], n, rest["batch"]), **rest)
 
 
 def _out_of_fold(given: Task, seed: int) -> np.ndarray:
@@ -193,16 +231,14 @@ def estimate(config: Config, given: Task) -> dict[str, float]:
         weighted = lambda weights: given.fit(given.X, given.y, weights=weights)  # noqa: E731
         found, fits = shares.variational(weighted, scores, len(given.y)), 10
     elif c.method in ("cross_validation", "trimmed_cross_validation"):
-        found, fits = _cross_validated(given, c), len(GRID) * (ROUNDS + 1) * FOLDS
+        found, fits = _cross_validated(given, c), len(GRID) * (ROUNDS.get(c.dataset, 5) + 1) * FOLDS
     else:
-        p = _out_of_fold(given, c.seed)
+        p, symmetric = _out_of_fold(given, c.seed), c.feared in ("uniform", "several") or given.n_classes == 2
         losses = -np.log(np.maximum(p[np.arange(len(p)), given.y], 1e-12))
         found, fits = (
             {
                 "confident": lambda: shares.confident_joint(given.y, p),
-                "incv": lambda: shares.agreement(
-                    given.y, p.argmax(1), given.n_classes, symmetric=c.feared == "uniform" or given.n_classes == 2
-                ),
+                "incv": lambda: shares.agreement(given.y, p.argmax(1), given.n_classes, symmetric=symmetric),
                 "gaussian": lambda: shares.gaussian_mixture(losses),
                 "gaussian_test": lambda: shares.gaussian_mixture(losses, test=True),
                 "beta": lambda: shares.beta_mixture(losses),
@@ -234,7 +270,7 @@ def _cross_validated(given: Task, c: Config) -> float:
     for rest, mine in StratifiedKFold(FOLDS, shuffle=True, random_state=c.seed).split(given.y, given.y):
         part = given._replace(X=given.X[rest], y=given.y[rest])
         for alpha in GRID:
-            losses = given.losses(_itlm(part, alpha), given.X[mine], given.y[mine])
+            losses = given.losses(_itlm(part, alpha, c), given.X[mine], given.y[mine])
             kept = trim(losses, alpha) if c.method == "trimmed_cross_validation" else np.ones(len(mine), bool)
             held_out[alpha] += float(losses[kept].mean())
     return 1 - min(held_out, key=held_out.get)
@@ -244,7 +280,7 @@ def _margins(given: Task, c: Config) -> float:
     """Return AUM's estimate, with threshold samples of a class that does not exist, as many as a class has."""
     import torch
 
-    from ..deep import networks, training
+    from ..deep import training
 
     random, n = np.random.default_rng([c.seed, 2]), len(given.y)
     chosen = random.permutation(n)[: n // (given.n_classes + 1)]
@@ -258,15 +294,13 @@ def _margins(given: Task, c: Config) -> float:
         others = logits.scatter(1, labels[:, None], -np.inf).max(1).values
         total[:] += (own - others).numpy(force=True)
 
-    make = lambda: networks.LeNet(given.n_classes + 1)  # noqa: E731
-    schedule = training.Schedule(epochs=EPOCHS[c.dataset], **NETWORK)
-    seed = training.derived_seed(c.seed, 10**6)
-    training.fit(make, given.X, y, None, schedule, seed=seed, watch=watch, note=c.method)
+    make, seed = _network(c.dataset, given.X, given.n_classes + 1), training.derived_seed(c.seed, 10**6)
+    training.fit(make, given.X, y, None, _schedule(c.dataset, n), seed=seed, watch=watch, note=c.method)
     others = np.setdiff1d(np.arange(n), chosen)
     return shares.margins(total[others], total[chosen])
 
 
-def _itlm(given: Task, alpha: float):
+def _itlm(given: Task, alpha: float, c: Config):
     """Return the last model of ITLM."""
 
     def update(model, kept, t):
@@ -274,7 +308,7 @@ def _itlm(given: Task, alpha: float):
         return given.fit(given.X[rows], given.y[rows], n=len(given.y))
 
     everything = lambda model: given.losses(model, given.X, given.y)  # noqa: E731
-    *_, last = iterate(everything, update, given.fit(given.X, given.y), alpha, ROUNDS, groups=given.y)
+    *_, last = iterate(everything, update, given.fit(given.X, given.y), alpha, ROUNDS.get(c.dataset, 5), groups=given.y)
     return last.theta
 
 
@@ -288,9 +322,9 @@ def digest(config: Config) -> str:
 def visits(config: Config) -> float:
     """Return the number of samples times the fits, as the cost of a run."""
     c = config.resolved()
-    n = {"digits": 1300, "cancer": 400}.get(c.dataset, 20 * IMAGES)
+    n = {"digits": 1300, "cancer": 400}.get(c.dataset) or EPOCHS[c.dataset] * IMAGES[c.dataset]
     fits = {"cross_validation": 330, "trimmed_cross_validation": 330, "variational": 10}.get(c.method, FOLDS)
-    return float(n * (fits + 2 * (ROUNDS + 1)))
+    return float(n * (fits + 2 * (ROUNDS.get(c.dataset, 5) + 1)))
 
 
 def run(config: Config, *, checkpoint=None) -> Record:
@@ -308,8 +342,8 @@ def run(config: Config, *, checkpoint=None) -> Record:
     if c.method != "planted":
         return record.finish()
     record.add(0, {
-        "accuracy_chosen": given.accuracy(_itlm(given, found["alpha"])),
-        "accuracy_known": given.accuracy(_itlm(given, alpha_of(1 - float(given.is_wrong.mean())))),
+        "accuracy_chosen": given.accuracy(_itlm(given, found["alpha"], c)),
+        "accuracy_known": given.accuracy(_itlm(given, alpha_of(1 - float(given.is_wrong.mean())), c)),
         "accuracy_all": given.accuracy(given.fit(given.X, given.y)),
         "visits": visits(c),
     })  # fmt: skip

@@ -56,10 +56,11 @@ def draw(
     ----------
     dataset, n : str, int
         Labelled image set of `itlm.deep.images.load`, and number of training images.
-    noise : {"systematic", "random", "confusable"}
-        Kind of label noise, see `itlm.deep.corruption`.
+    noise : {"systematic", "random", "confusable"}, or a name of `itlm.deep.images.HUMAN`
+        Kind of label noise, see `itlm.deep.corruption`; or, for cifar10, labels that people gave. The test labels have
+        no such noise.
     clean : float in [0, 1]
-        Fraction of clean samples (alpha* in the paper).
+        Fraction of clean samples (alpha* in the paper). Not used for people's labels.
     seed : int
         Seeds the subset and the label noise.
     held_out : int
@@ -87,8 +88,11 @@ def draw(
             )
         others = others[corruption.stratified_subset(data.train_y[others], held_out, np.random.default_rng([seed, 1]))]
         data = data._replace(test_x=data.train_x[others], test_y=data.train_y[others])
-    noisy = _spoilt(noise, data.train_y[chosen], data.train_x[chosen], clean, random)
-    also = _spoilt(noise, data.test_y, data.test_x, clean, np.random.default_rng([seed, 2]))
+    if noise in images.HUMAN:
+        noisy, test_labels = _human(dataset, noise, chosen), data.test_y
+    else:
+        noisy = _spoilt(noise, data.train_y[chosen], data.train_x[chosen], clean, random)
+        test_labels = _spoilt(noise, data.test_y, data.test_x, clean, np.random.default_rng([seed, 2])).labels
     device, scaled = pick_device(), partial(to_tensor, standardised=standardised)
     return Task(
         x=scaled(data.train_x[chosen]).to(device),
@@ -98,7 +102,7 @@ def draw(
         test_x=scaled(data.test_x, like=data.train_x[chosen]).to(device),
         test_y=torch.as_tensor(data.test_y.astype(np.int64), device=device),
         images=data.train_x[chosen],
-        noisy_test_y=torch.as_tensor(also.labels, device=device),
+        noisy_test_y=torch.as_tensor(test_labels.astype(np.int64), device=device),
     )
 
 
@@ -114,6 +118,14 @@ def _subset(labels, n, imbalance, random) -> np.ndarray:
     if len(thinned) < n:
         raise ValueError(f"n={n} with imbalance={imbalance:g} needs more images than there are; lower n")
     return np.delete(thinned, random.choice(common, len(thinned) - n, replace=False))
+
+
+def _human(dataset, noise, rows) -> corruption.NoisyLabels:
+    if dataset != "cifar10":
+        raise ValueError(f"noise={noise!r} are labels of dataset cifar10, got {dataset!r}")
+    labels = images.human_labels(noise)[rows].astype(np.int64)
+    is_bad = labels != _images(dataset).train_y[rows]
+    return corruption.NoisyLabels(labels, is_bad, float(is_bad.mean()))
 
 
 def _spoilt(noise, labels, images, clean, random) -> corruption.NoisyLabels:
