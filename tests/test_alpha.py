@@ -75,9 +75,7 @@ def test_labels_that_people_gave_are_estimated_from_two_kinds_of_errors(colour):
 
 
 def test_people_labelled_one_set():
-    with pytest.raises(
-        ValueError, match="noise='worse' is of dataset cifar10 and has a share of its own, got"
-    ):
+    with pytest.raises(ValueError, match="noise='worse' is of dataset cifar10 and has a share of its own, got"):
         Config(noise="worse")
     with pytest.raises(ValueError, match="got 'cifar10' and share=0.3: .* leave share out"):
         Config(dataset="cifar10", noise="worse", share=0.3)
