@@ -14,8 +14,8 @@ are planted among samples that a trimmed fit keeps: a planted error on a wrong l
 """
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -58,7 +58,14 @@ class ErrorShare:
     by_round : tuple of float
         Estimates of all rounds; the last is ``estimate``.
     losses : array, shape (n,), or None
-        Each sample's loss, out of fold.
+        Each sample's loss, out of fold, in the last round.
+    kept : array of bool, shape (n_rounds + 1, n), or None
+        The samples kept before the first round and after each round.
+    suggested, margin : array, shape (n,), or None
+        The label of smallest loss, out of fold, and the smallest loss under another label than the given one minus the
+        loss under the given one: below 0 if the model prefers another label. Only for kinds of errors in labels.
+    by_kind : dict of str to ErrorShare
+        The comparison with the planted errors of each kind, in the last round.
     """
 
     estimate: float
@@ -71,6 +78,10 @@ class ErrorShare:
     of_planted: np.ndarray
     by_round: tuple[float, ...] = ()
     losses: np.ndarray | None = None
+    kept: np.ndarray | None = None
+    suggested: np.ndarray | None = None
+    margin: np.ndarray | None = None
+    by_kind: dict[str, "ErrorShare"] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         bound = f"at most {self.upper:.3f} ({100 * self.level:g} %)"
@@ -99,10 +110,30 @@ class ErrorShare:
         alpha : float in (0, 1]
             Fraction kept, by loss.
         """
-        n_kept(10**6, alpha)
-        missed = 1 - np.interp(1 - alpha, self.of_all[::-1], self.of_planted[::-1], left=0.0)
-        wrong_kept = float(min(self.estimate * missed, alpha))
+        wrong_kept = float(min(self.estimate * (1 - self.found(alpha)), alpha))
         return wrong_kept / alpha, min((self.estimate - wrong_kept) / (1 - alpha), 1.0) if alpha < 1 else 0.0
+
+    def found(self, alpha: float) -> float:
+        """Return the share of planted errors among the dropped, if the fraction alpha is kept, by loss."""
+        n_kept(10**6, alpha)
+        return float(np.interp(1 - alpha, self.of_all[::-1], self.of_planted[::-1], left=0.0))
+
+    def probability(self, losses=None) -> np.ndarray:
+        """Return the probability of each sample to be wrong, given its loss: estimate dR / dD, which rises with it.
+
+        Parameters
+        ----------
+        losses : array, shape (m,), optional
+            Losses of samples; by default of those that the share was estimated from.
+        """
+        from scipy.optimize import isotonic_regression
+
+        losses = self.losses if losses is None else np.asarray(losses, float)
+        all_in, planted_in = (-np.diff(curve, append=0) for curve in (self.of_all, self.of_planted))
+        some = all_in > 0  # each step from one threshold to the next, by its share of all samples
+        slope = isotonic_regression(self.estimate * planted_in[some] / all_in[some], weights=all_in[some]).x
+        step = np.searchsorted(self.threshold[some], losses, side="right") - 1
+        return np.minimum(slope[np.maximum(step, 0)], 1.0)
 
 
 def compare(losses, planted, *, level: float = 0.95) -> ErrorShare:
@@ -188,10 +219,10 @@ def error_share(
         Fits a model of yours to some samples.
     losses : callable, (model, X, y) -> array of float, shape (n_samples,)
         The loss of each sample; large if the model disagrees with y.
-    kind : str, callable, or sequence of these
+    kind : str or callable, or sequence or mapping of these
         The kind of error that you fear, as for `itlm.audit.planting.plant`. Of several kinds, planted in turn without
         further fits, the one with the largest bound counts; if their estimates differ by more than 0.1, the share
-        cannot be told.
+        cannot be told. A mapping names them.
     kept : array of bool, shape (n,), optional
         Samples to begin with, nearly all of them clean. By default the fraction ``start`` with the smallest losses
         under a fit to all samples.
@@ -199,8 +230,10 @@ def error_share(
         Fraction to begin with. It must be below the clean fraction.
     groups : array, shape (n,), optional
         Trim within each group; by default within each given label if ``kind`` changes labels.
-    rounds, folds : int, at least 1 and 2
-        Number of rounds, and of folds.
+    rounds : int, at least 1
+        Number of rounds.
+    folds : int, at least 2, or sequence of int
+        Number of folds; a sequence has one for each round.
     level : float in (0, 1)
         Confidence of the bound.
     random_state : int or numpy.random.Generator
@@ -212,23 +245,31 @@ def error_share(
         For too few samples, NaN losses, losses of another length, or the errors of `itlm.audit.planting.plant`.
     """
     whole(1).check("rounds", rounds)
-    whole(2).check("folds", folds)
+    folds = [folds] * rounds if isinstance(folds, int) else list(folds)
+    for one in folds:
+        whole(2).check("folds", one)
+    if len(folds) != rounds:
+        raise ValueError(f"folds has {len(folds)} numbers for {rounds} rounds: give one for each, or a single one")
     random, n = np.random.default_rng(random_state), len(y)
-    kinds = [named(one) for one in (kind if isinstance(kind, list | tuple) else [kind])]
-    if not kinds:
-        raise ValueError("kind names no kind of error: give at least one")
+    names, kinds = _kinds(kind)
     if groups is None and all(isinstance(one, _OfLabels) for one in kinds):
         groups = labels_of(y)
     if kept is None:
         kept = trim(_losses_of(losses, fit(X, y), X, y), start, groups=groups)
     kept, estimates = labels_of(kept).astype(bool), []
-    for _ in range(rounds):
-        fold = _folds(n, folds, groups, random)
-        given, planted, ambiguous = _out_of_fold(X, y, fit, losses, kinds, kept, fold, random)
+    history = [kept]
+    for n_folds in folds:
+        fold = _folds(n, n_folds, groups, random)
+        given, planted, by_label = _out_of_fold(X, y, fit, losses, kinds, kept, fold, random)
         each = [compare(given, wrong, level=level) for wrong in planted]
         found = max(each, key=lambda one: one.upper)
         estimates.append(found.estimate)
         kept = labels_of(trim(given, 1 - min(found.estimate, MOST), groups=groups))
+        history.append(kept)
+    suggested = margin = None
+    ambiguous = 0.0
+    if by_label is not None:
+        suggested, margin, ambiguous = _preferred(labels_of(y), by_label)
     reasons = list(found.reasons)
     if len(estimates) > 1 and abs(estimates[-1] - estimates[-2]) > SETTLED:
         reasons.append(f"the estimate does not settle ({', '.join(f'{e:.2f}' for e in estimates)})")
@@ -237,9 +278,10 @@ def error_share(
     if ambiguous > DISTINCT:
         reasons.append("the samples of a given label belong to two classes in nearly equal parts")
     verdict = "none found" if found.upper <= NONE else "cannot tell" if reasons else "a number"
-    return ErrorShare(
-        found.estimate, found.upper, level, verdict, tuple(reasons) if verdict == "cannot tell" else (),
-        found.threshold, found.of_all, found.of_planted, tuple(estimates), given,
+    return replace(
+        found, verdict=verdict, reasons=tuple(reasons) if verdict == "cannot tell" else (), by_round=tuple(estimates),
+        losses=given, kept=np.array(history), suggested=suggested, margin=margin,
+        by_kind=dict(zip(names, each, strict=True)),
     )  # fmt: skip
 
 
@@ -248,11 +290,25 @@ def choose_fraction(*arguments, **options) -> float:
     return error_share(*arguments, **options).fraction()
 
 
+def _kinds(kind) -> tuple[list[str], list[Callable]]:
+    """Return the names and the functions of one kind of error or several."""
+    several = kind if isinstance(kind, Mapping) else dict(enumerate(kind if isinstance(kind, list | tuple) else [kind]))
+    if not several:
+        raise ValueError("kind names no kind of error: give at least one")
+    names = [k if isinstance(k, str) else v if isinstance(v, str) else f"kind {k + 1}" for k, v in several.items()]
+    return names, [named(one) for one in several.values()]
+
+
 def _out_of_fold(X, y, fit, losses, kinds, kept, fold, random):
-    """Return the losses of all samples and of planted errors of each kind, out of fold, and the labels' ambiguity."""
+    """Return the losses of all samples and of planted errors of each kind, out of fold.
+
+    For errors in labels also the loss of each sample under each label, shape (n, n_classes), else None.
+    """
     given, planted = np.empty(len(y)), [[] for _ in kinds]
-    of_labels, labels = all(isinstance(kind, _OfLabels) for kind in kinds), labels_of(y)
-    classes, guess = np.unique(labels) if of_labels else [], np.empty(len(y), int)
+    of_labels = all(isinstance(kind, _OfLabels) for kind in kinds)
+    labels = labels_of(y)
+    classes = np.unique(labels) if of_labels else []
+    by_label = np.empty((len(y), len(classes))) if of_labels else None
     errors = [plant(X, y, kind, among=kept, random_state=random) for kind in kinds]
     for k in np.unique(fold):
         rest, mine = np.flatnonzero(kept & (fold != k)), np.flatnonzero(fold == k)
@@ -261,15 +317,15 @@ def _out_of_fold(X, y, fit, losses, kinds, kept, fold, random):
                 f"kept has no sample of class {lacking.tolist()[0]!r} outside fold {k}: keep at least two of each "
                 "class, or more of all"
             )
-        model = fit(take(X, rest), take(y, rest))
-        given[mine] = _losses_of(losses, model, take(X, mine), take(y, mine))
+        model, part = fit(take(X, rest), take(y, rest)), take(X, mine)
+        given[mine] = _losses_of(losses, model, part, take(y, mine))
+        for j, c in enumerate(classes):
+            by_label[mine, j] = _losses_of(losses, model, part, _filled(y, len(mine), c))
         for error, found in zip(errors, planted, strict=True):
             if not len(wrong := error.ids[fold[error.ids] == k]):
                 continue
             found.append(_losses_of(losses, model, take(error.X, wrong), take(error.y, wrong)))
-        if of_labels:
-            guess[mine] = _predicted(losses, model, take(X, mine), classes, y)
-    return given, [np.concatenate(found) for found in planted], _ambiguity(labels, guess, classes) if of_labels else 0.0
+    return given, [np.concatenate(found) for found in planted], by_label
 
 
 def _folds(n, folds, groups, random) -> np.ndarray:
@@ -289,22 +345,22 @@ def _losses_of(losses, model, X, y) -> np.ndarray:
     return found.astype(float)
 
 
-def _predicted(losses, model, X, classes, y) -> np.ndarray:
-    """Return the class of smallest loss, as an index into classes."""
-    each = [_losses_of(losses, model, X, _filled(y, X.shape[0], c)) for c in classes]
-    return np.argmin(each, axis=0)
-
-
 def _filled(y, n, label):
     """Return n times the same label, in the container that y has."""
     same = take(y, np.zeros(n, int))
     return same.new_full((n,), label) if hasattr(same, "new_full") else np.full(n, label)
 
 
-def _ambiguity(labels, guess, classes) -> float:
-    """Return, for the given label that is most so, the second most predicted class's share over the first's."""
-    worst = 0.0
-    for c in classes:
-        second, first = np.sort(np.bincount(guess[labels == c], minlength=max(2, len(classes))))[-2:]
+def _preferred(labels, by_label):
+    """Return the label of smallest loss, the margin, and how ambiguous the labels are.
+
+    The last is, for the given label that is most so, the second most preferred class's share over the first's.
+    """
+    classes, code = np.unique(labels, return_inverse=True)
+    guess, worst = np.argmin(by_label, axis=1), 0.0
+    for c in range(len(classes)):
+        second, first = np.sort(np.bincount(guess[code == c], minlength=max(2, len(classes))))[-2:]
         worst = max(worst, second / first)
-    return worst
+    rows, others = np.arange(len(labels)), by_label.copy()
+    others[rows, code] = np.inf
+    return classes[guess], others.min(axis=1) - by_label[rows, code], worst
