@@ -25,7 +25,7 @@ class Alarm(NamedTuple):
     rows: tuple[int, ...] = ()
 
 
-def look(losses, kept, *, given=None, X=None, share: ErrorShare | None = None, log_loss: bool = False) -> tuple:
+def look(losses, kept, *, given=None, X=None, share: ErrorShare | None = None, log_loss=None) -> tuple:
     """Return the alarms of a selection.
 
     Parameters
@@ -38,8 +38,8 @@ def look(losses, kept, *, given=None, X=None, share: ErrorShare | None = None, l
         Features.
     share : ErrorShare, optional
         The estimated share of wrong samples.
-    log_loss : bool
-        Whether the losses are log-losses.
+    log_loss : array, shape (n,), optional
+        Log-losses.
     """
     found = []
     if share is not None and share.verdict == "cannot tell":
@@ -56,13 +56,12 @@ def look(losses, kept, *, given=None, X=None, share: ErrorShare | None = None, l
 
 
 def _blind(losses, kept, log_loss):
-    mean = losses[kept].mean() if kept.any() else np.inf
     if not losses.any():
         yield Alarm("blind", "The model fits every sample without loss, wrong ones too. Trimming cannot tell samples "
                     "apart: regularise the model, or score samples that it was not fitted to.")  # fmt: skip
-    elif log_loss and mean < TOO_SMALL:
-        yield Alarm("blind", f"The kept samples have a mean log-loss of {mean:.1g}: the model separates them perfectly, "
-                    "and the order of their losses says little. Regularise the model.")  # fmt: skip
+    elif log_loss is not None and (mean := log_loss[kept].mean()) < TOO_SMALL:
+        yield Alarm("blind", f"The kept samples have a mean log-loss of {mean:.1g}: the model separates them, and the "
+                    "order of their losses says little. Regularise the model.")  # fmt: skip
 
 
 def _out_of_proportion(kept, given):
@@ -76,8 +75,8 @@ def _out_of_proportion(kept, given):
         gone, size = int((~kept)[mine].sum()), int(mine.sum())
         if gone > RATIO * rate * size and binom.sf(gone - 1, size, min(rate, 1)) < CHANCE / len(labels):
             yield Alarm(
-                "class", f"Class {label} loses {gone / size:.0%} of its samples, all classes together {rate:.0%}. A rare "
-                "or hard class looks like errors: look at these samples before you drop them, or trim within each "
+                "class", f"Class {label} loses {gone / size:.0%} of its samples, all classes together {rate:.0%}. A "
+                "rare or hard class looks like errors: look at these samples before you drop them, or trim within each "
                 "class.", tuple(np.flatnonzero(mine & ~kept)[:SHOWN].tolist()),
             )  # fmt: skip
 

@@ -110,8 +110,8 @@ class ErrorShare:
         alpha : float in (0, 1]
             Fraction kept, by loss.
         """
-        wrong_kept = float(min(self.estimate * (1 - self.found(alpha)), alpha))
-        return wrong_kept / alpha, min((self.estimate - wrong_kept) / (1 - alpha), 1.0) if alpha < 1 else 0.0
+        probability, k = np.sort(self.probability()), n_kept(len(self.losses), alpha)
+        return float(probability[:k].mean()), float(probability[k:].mean()) if k < len(probability) else 0.0
 
     def found(self, alpha: float) -> float:
         """Return the share of planted errors among the dropped, if the fraction alpha is kept, by loss."""
@@ -119,7 +119,10 @@ class ErrorShare:
         return float(np.interp(1 - alpha, self.of_all[::-1], self.of_planted[::-1], left=0.0))
 
     def probability(self, losses=None) -> np.ndarray:
-        """Return the probability of each sample to be wrong, given its loss: estimate dR / dD, which rises with it.
+        """Return the probability of each sample to be wrong, which rises with its loss.
+
+        Of the share D(t) of all samples, min(D, eps R) is wrong. The probability is the slope of this curve's least
+        concave majorant over D. Over all samples it adds up to the estimate.
 
         Parameters
         ----------
@@ -129,11 +132,12 @@ class ErrorShare:
         from scipy.optimize import isotonic_regression
 
         losses = self.losses if losses is None else np.asarray(losses, float)
-        all_in, planted_in = (-np.diff(curve, append=0) for curve in (self.of_all, self.of_planted))
-        some = all_in > 0  # each step from one threshold to the next, by its share of all samples
-        slope = isotonic_regression(self.estimate * planted_in[some] / all_in[some], weights=all_in[some]).x
+        some = np.flatnonzero(np.diff(self.of_all, append=0))  # thresholds that are losses of the samples
+        of_all, wrong = self.of_all[some], np.minimum(self.of_all, self.estimate * self.of_planted)[some]
+        all_in, wrong_in = -np.diff(of_all, append=0), -np.diff(wrong, append=0)
+        slope = isotonic_regression(wrong_in / all_in, weights=all_in).x
         step = np.searchsorted(self.threshold[some], losses, side="right") - 1
-        return np.minimum(slope[np.maximum(step, 0)], 1.0)
+        return np.clip(slope[np.maximum(step, 0)], 0.0, 1.0)
 
 
 def compare(losses, planted, *, level: float = 0.95) -> ErrorShare:
@@ -197,6 +201,7 @@ def error_share(
     losses: Callable,
     kind,
     *,
+    also=None,
     kept=None,
     start: float = START,
     groups=None,
@@ -223,6 +228,8 @@ def error_share(
         The kind of error that you fear, as for `itlm.audit.planting.plant`. Of several kinds, planted in turn without
         further fits, the one with the largest bound counts; if their estimates differ by more than 0.1, the share
         cannot be told. A mapping names them.
+    also : as kind, optional
+        Kinds that are planted only to see how many of them are found, see ``by_kind``.
     kept : array of bool, shape (n,), optional
         Samples to begin with, nearly all of them clean. By default the fraction ``start`` with the smallest losses
         under a fit to all samples.
@@ -252,6 +259,9 @@ def error_share(
         raise ValueError(f"folds has {len(folds)} numbers for {rounds} rounds: give one for each, or a single one")
     random, n = np.random.default_rng(random_state), len(y)
     names, kinds = _kinds(kind)
+    if also is not None:
+        more, others = _kinds(also)
+        kinds += others
     if groups is None and all(isinstance(one, _OfLabels) for one in kinds):
         groups = labels_of(y)
     if kept is None:
@@ -262,7 +272,7 @@ def error_share(
         fold = _folds(n, n_folds, groups, random)
         given, planted, by_label = _out_of_fold(X, y, fit, losses, kinds, kept, fold, random)
         each = [compare(given, wrong, level=level) for wrong in planted]
-        found = max(each, key=lambda one: one.upper)
+        found = max(each[: len(names)], key=lambda one: one.upper)
         estimates.append(found.estimate)
         kept = labels_of(trim(given, 1 - min(found.estimate, MOST), groups=groups))
         history.append(kept)
@@ -273,15 +283,15 @@ def error_share(
     reasons = list(found.reasons)
     if len(estimates) > 1 and abs(estimates[-1] - estimates[-2]) > SETTLED:
         reasons.append(f"the estimate does not settle ({', '.join(f'{e:.2f}' for e in estimates)})")
-    if np.ptp([one.estimate for one in each]) > AGREE:
-        reasons.append(f"the kinds disagree ({', '.join(f'{one.estimate:.2f}' for one in each)})")
+    if np.ptp(estimated := [one.estimate for one in each[: len(names)]]) > AGREE:
+        reasons.append(f"the kinds disagree ({', '.join(f'{one:.2f}' for one in estimated)})")
     if ambiguous > DISTINCT:
         reasons.append("the samples of a given label belong to two classes in nearly equal parts")
     verdict = "none found" if found.upper <= NONE else "cannot tell" if reasons else "a number"
     return replace(
         found, verdict=verdict, reasons=tuple(reasons) if verdict == "cannot tell" else (), by_round=tuple(estimates),
         losses=given, kept=np.array(history), suggested=suggested, margin=margin,
-        by_kind=dict(zip(names, each, strict=True)),
+        by_kind=dict(zip(names if also is None else names + more, each, strict=True)),
     )  # fmt: skip
 
 

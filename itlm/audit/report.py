@@ -1,6 +1,7 @@
 """Which samples are suspect, how many are wrong, and what to look at first.
 
     report = Report.from_estimator(model, X, y, ids=names)     a fitted TrimmedEstimator or TrimmedRegressor
+    report = Report.from_share(share, y)                       an estimate by `itlm.audit.error_share`
     report = Report.from_rounds(rounds, y)                     the rounds of `itlm.iterate`
     print(report)                                              the share of errors, the alarms, the first suspects
     report.to_html("report.html")                              one file to look at; also to_csv, to_parquet, to_json
@@ -21,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from ..files import write
-from ..trimming import as_losses
-from . import alarms
-from .fraction import ErrorShare, error_share
-from .planting import confusable, labels_of
+from ..trimming import as_losses, trim
+from .alarms import Alarm, look, row_hashes
+from .fraction import ErrorShare
+from .planting import labels_of
 
 __all__ = ["FORMAT", "NAMES", "Report", "digest", "provenance"]
 
@@ -54,7 +55,7 @@ class Report:
     given, suggested : array, shape (n,), or None
         Label or value as given, and as the model has it.
     margin : array of float, shape (n,), or None
-        Smallest loss under another label minus the loss under the given one; below 0 if another label is preferred.
+        How much the model prefers the given label to the best other one; below 0 if it prefers another label.
     share : ErrorShare or None
         The estimated share of wrong samples.
     alarms : tuple of `itlm.audit.alarms.Alarm`
@@ -76,7 +77,7 @@ class Report:
     suggested: np.ndarray | None = None
     margin: np.ndarray | None = None
     share: ErrorShare | None = None
-    alarms: tuple[alarms.Alarm, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
     scores: dict[str, np.ndarray] = field(default_factory=dict)
     images: np.ndarray | None = None
     details: Any = None
@@ -97,7 +98,7 @@ class Report:
         scores: dict | None = None,
         images=None,
         details=None,
-        log_loss: bool = False,
+        log_loss=None,
         command: str = "",
         seed: int | None = None,
         data: str = "",
@@ -110,8 +111,8 @@ class Report:
             As the attributes. ``kept`` may have one round alone, shape (n,).
         X : array, data frame or tensor with n rows, optional
             Features, in which the alarms look for duplicates and for details that the easiest samples share.
-        log_loss : bool
-            Whether the losses are log-losses, so that small ones mean that the classes are separable.
+        log_loss : array of float, shape (n,), optional
+            Log-losses: if those of the kept samples are tiny, the classes are separable.
         command, seed, data : str, int, str
             How the report was made, and the digest of its data; by default that of X and the given labels.
 
@@ -127,22 +128,45 @@ class Report:
         given, suggested, margin = (None if v is None else labels_of(v) for v in (given, suggested, margin))
         scores = {name: labels_of(values) for name, values in (scores or {}).items()}
         every = {"ids": ids, "kept": kept.T, "given": given, "suggested": suggested, "margin": margin,
-                 "images": images, "details": details, "X": X} | scores  # fmt: skip
+                 "images": images, "details": details, "X": X, "log_loss": log_loss} | scores  # fmt: skip
         for name, values in every.items():
             if values is not None and (found := values.shape[0] if hasattr(values, "shape") else len(values)) != n:
                 raise ValueError(f"{name} has {found} samples, and losses has {n}: give one for each")
-        found = alarms.look(losses, kept[-1], given=given, X=X, share=share, log_loss=log_loss)
+        found = look(losses, kept[-1], given=given, X=X, share=share, log_loss=log_loss)
         made = provenance(command, seed, data or ("" if X is None else digest(X, given)))
         return cls(ids, losses, kept, given, suggested, margin, share, found, scores, images, details, made)
 
     @classmethod
-    def from_estimator(
-        cls, model, X, y, *, ids=None, errors="auto", share: ErrorShare | None = None, seed: int = 0, **options
-    ) -> "Report":
+    def from_share(cls, share: ErrorShare, given, *, last=None, **options) -> "Report":
+        """Make a report from an estimate, whose losses are out of fold.
+
+        Parameters
+        ----------
+        share : ErrorShare
+            The result of `itlm.audit.error_share` for all samples of the data.
+        given : array, shape (n,) or (n, n_outputs)
+            Labels or values as given.
+        last : array of bool, shape (n,), optional
+            The last selection. By default it drops the upper bound of the share, by loss and within each class, or
+            nothing if no errors were found or the share cannot be told.
+        **options
+            As for `of`.
+        """
+        if share.losses is None or len(share.losses) != len(given):
+            raise ValueError(f"share has no losses of the {len(given)} samples: take that of error_share")
+        if last is None:
+            drop = share.upper if share.verdict == "a number" else 0.0
+            last = trim(share.losses, max(1 - drop, 0.05), groups=None if share.margin is None else labels_of(given))
+        kept = np.vstack([share.kept, labels_of(last)[None] > 0])
+        options = {"suggested": share.suggested, "margin": share.margin} | options
+        return cls.of(share.losses, kept=kept, given=given, share=share, **options)
+
+    @classmethod
+    def from_estimator(cls, model, X, y, *, ids=None, errors="auto", seed: int = 0, **options) -> "Report":
         """Make a report from a fitted `TrimmedEstimator` or `TrimmedRegressor` and the data that it was fitted to.
 
-        The share of wrong samples and all losses are estimated out of fold, with seven further fits, unless ``share``
-        is given. The samples kept in each round are those of the estimation's rounds.
+        The suspects are the samples that the model dropped. Their losses, and the share of wrong samples, are estimated
+        out of fold, by ten further fits, see `itlm.audit.inspection.inspected`.
 
         Parameters
         ----------
@@ -155,28 +179,18 @@ class Report:
         errors : "auto", or as ``kind`` of `itlm.audit.error_share`
             The kinds of errors to plant. By default ``"uniform"`` and confusable ones for classifiers, and
             ``"permuted"`` outputs for regressors.
-        share : ErrorShare, optional
-            An estimate with losses out of fold, such as ``model.error_share_``.
         seed : int
             Seeds the folds and the planted errors.
         **options
             As for `of`.
         """
-        from .tables import inspected
+        from .inspection import inspected
 
-        inner = getattr(model, "estimator", model)
         if not hasattr(model, "inlier_mask_"):
             raise ValueError(f"model must be a fitted trimmed estimator, got {type(model).__name__}: call fit first")
-        if share is None:
-            share, found = inspected(inner, X, y, errors=errors, seed=seed)
-        else:
-            found = {"suggested": share.suggested, "margin": share.margin}
-        if share.losses is None or len(share.losses) != len(y):
-            raise ValueError(f"share has no losses of the {len(y)} samples: take that of error_share")
-        kept = np.vstack([share.kept, labels_of(model.inlier_mask_)[None]])
-        ids = getattr(X, "index", None) if ids is None else ids
-        options = {"log_loss": hasattr(inner, "predict_proba"), "X": X, "given": y} | found | options
-        return cls.of(share.losses, kept=kept, ids=ids, share=share, seed=seed, **options)
+        share, found = inspected(getattr(model, "estimator", model), X, y, errors=errors, seed=seed)
+        options = {"X": X, "ids": getattr(X, "index", None) if ids is None else ids, "seed": seed} | found | options
+        return cls.from_share(share, y, last=model.inlier_mask_, **options)
 
     @classmethod
     def from_rounds(cls, rounds, y=None, **options) -> "Report":
@@ -229,6 +243,7 @@ class Report:
         table["kept_rounds"] = ["".join(column) for column in np.where(self.kept.T, "1", "0").tolist()]
         for name, values in self.scores.items():
             table[name] = values
+        table.attrs["provenance"] = self.provenance
         if names is None:
             return table
         if names not in NAMES:
@@ -259,7 +274,10 @@ class Report:
         found = {"samples": n, "dropped": int(dropped.sum()), "share": None}
         if share is not None:
             alpha = max(1 - dropped.mean(), 1 / n)
-            in_kept, in_dropped = share.after_trimming(float(alpha))
+            probability = self.probability
+            in_kept, in_dropped = (
+                float(probability[some].mean()) if some.any() else 0.0 for some in (~dropped, dropped)
+            )
             found["share"] = {
                 "estimate": share.estimate, "upper": share.upper, "level": share.level, "verdict": share.verdict,
                 "reasons": list(share.reasons), "text": repr(share),
@@ -315,10 +333,10 @@ class Report:
         except ImportError as error:
             from ..errors import Missing
 
-            raise Missing('to_parquet needs pyarrow: pip install pyarrow, or take to_csv') from error
+            raise Missing("to_parquet needs pyarrow: pip install pyarrow, or take to_csv") from error
         table = self.to_frame(names)
-        for name in table.columns[[t == object for t in table.dtypes]]:
-            table[name] = table[name].astype(str)
+        texts = table.select_dtypes(object).columns
+        table[texts] = table[texts].astype(str)
         arrow = pa.Table.from_pandas(table, preserve_index=False)
         arrow = arrow.replace_schema_metadata({"itlm": json.dumps(self.provenance, sort_keys=True)})
         parquet.write_table(arrow, target := io.BytesIO())
@@ -356,14 +374,16 @@ def provenance(command: str = "", seed: int | None = None, data: str = "") -> di
                 made[name] = metadata.version(name)
             except metadata.PackageNotFoundError:
                 continue
-    return made | {k: str(v) for k, v in {"command": command, "seed": seed, "data": data}.items() if v not in (None, "")}
+    return made | {
+        k: str(v) for k, v in {"command": command, "seed": seed, "data": data}.items() if v not in (None, "")
+    }
 
 
 def digest(X, y=None) -> str:
     """Return the SHA-256 of all rows of X and of the labels: 64 hexadecimal digits."""
-    total = sha256(alarms.row_hashes(X).tobytes())
+    total = sha256(row_hashes(X).tobytes())
     if y is not None:
-        total.update(alarms.row_hashes(np.asarray(y).astype(str)).tobytes())
+        total.update(row_hashes(np.asarray(y).astype(str)).tobytes())
     return total.hexdigest()
 
 

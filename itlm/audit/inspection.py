@@ -1,0 +1,176 @@
+"""Estimate the share of wrong samples, and rank them: Algorithm 1 with losses out of fold.
+
+    share, found = inspected(LogisticRegression(), X, y)          any model of scikit-learn
+    share, found = inspected_by(fit, probabilities, X, y)         any other classifier, as two functions
+    report = Report.from_share(share, y, X=X, **found)
+
+Three rounds: in each, every sample is scored by a model that was fitted to the kept samples of the other folds.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..trimming import trim
+from .fraction import START, ErrorShare, error_share
+from .planting import confusable, labels_of, take
+
+__all__ = ["FOLDS", "inspected", "inspected_by"]
+
+FOLDS = (2, 2, 5)  # of each round; the last one's losses rank the samples, so its fits see more of them
+EPS = 1e-12  # smallest probability
+
+
+def inspected(estimator, X, y, **options) -> tuple[ErrorShare, dict]:
+    """Estimate the share of wrong samples with a model of scikit-learn, and return with it what a report needs.
+
+    Parameters
+    ----------
+    estimator : classifier with ``predict_proba``, or regressor
+        Cloned for each of ten fits: one to all samples, then one to the kept samples outside each fold.
+    X, y : array or data frame, and array, n rows
+        Features, and labels or outputs as given.
+    **options
+        ``errors``, ``seed`` and ``progress``, as for `inspected_by`.
+
+    Raises
+    ------
+    ValueError
+        For a classifier without ``predict_proba``, or one that does not know a label, and the errors of
+        `itlm.audit.error_share`.
+    """
+    from sklearn.base import clone, is_classifier
+
+    def fit(X, y):
+        return clone(estimator).fit(X, y)
+
+    if not is_classifier(estimator):
+        return inspected_by(fit, lambda model, X: model.predict(X), X, y, classifies=False, **options)
+    if not hasattr(estimator, "predict_proba"):
+        raise ValueError(
+            f"estimator {type(estimator).__name__} has no predict_proba: wrap it in CalibratedClassifierCV, or take "
+            "another classifier"
+        )
+    classes = np.unique(y)
+
+    def probabilities(model, X):
+        if len(lacking := np.setdiff1d(classes, model.classes_)):
+            raise ValueError(f"a model has not seen class {lacking[0]!r}: give more samples of it, or leave it out")
+        return model.predict_proba(X)
+
+    return inspected_by(fit, probabilities, X, y, **options)
+
+
+def inspected_by(
+    fit: Callable,
+    predict: Callable,
+    X,
+    y,
+    *,
+    classifies: bool = True,
+    errors="auto",
+    seed: int = 0,
+    progress: Callable[[str], object] | None = None,
+) -> tuple[ErrorShare, dict]:
+    """Estimate the share of wrong samples with any model, and return with it what a report needs.
+
+    Parameters
+    ----------
+    fit : callable, (X, y) -> model
+        Fits a model of yours to some samples.
+    predict : callable, (model, X) -> array of float
+        Class probabilities, shape (m, n_classes), columns in the order of the sorted labels; of a regressor, values in
+        the shape of y.
+    X, y : array, data frame or tensor, n rows
+        Features, and labels or outputs as given.
+    classifies : bool
+        Whether y are labels.
+    errors : "auto", or as ``kind`` of `itlm.audit.error_share`
+        The kind of errors to plant in y; errors of X are not possible. ``"auto"``: for classifiers confusable ones,
+        drawn with the first model's probabilities, and uniform ones to see how many of them are found; for regressors
+        ``"permuted"`` outputs.
+    seed : int
+        Seeds the folds and the planted errors.
+    progress : callable, optional
+        Called before each fit with a text such as ``"fit 3 of 10"``.
+
+    Returns
+    -------
+    share : ErrorShare
+    found : dict
+        Options for `itlm.audit.report.Report.of`: ``suggested``, and of a classifier ``margin`` and ``log_loss``.
+    """
+    labels = labels_of(y)
+    scored = (_Classified if classifies else _Predicted)(predict, X, labels)
+    counted, total = iter(range(1, 10**6)), 1 + sum(FOLDS)
+
+    def refit(rows, _):
+        if progress:
+            progress(f"fit {next(counted)} of {total}")
+        return fit(take(X, rows), take(y, rows))
+
+    rows, groups = np.arange(len(labels)), labels if classifies else None
+    losses = scored.losses(refit(rows, labels), rows, labels)
+    kinds, also = scored.kinds() if isinstance(errors, str) and errors == "auto" else (errors, None)
+    share = error_share(
+        rows, labels, refit, scored.losses, kinds, also=also, kept=trim(losses, START, groups=groups), groups=groups,
+        rounds=len(FOLDS), folds=FOLDS, random_state=seed,
+    )  # fmt: skip
+    return share, scored.found(share)
+
+
+class _Predicted:
+    """A regressor's values, computed once for each sample, and squared errors."""
+
+    def __init__(self, predict, X, y, width=None):
+        self.predict, self.X, self.y, self.model = predict, X, y, None
+        self.predictions, self.known = np.empty(y.shape if width is None else (len(y), width)), np.zeros(len(y), bool)
+
+    def of(self, model, rows):
+        """Return the predictions of some rows, and keep them: planted errors have the same features."""
+        if model is not self.model:
+            self.model, self.known[:] = model, False
+        if len(new := rows[~self.known[rows]]):
+            found = np.asarray(self.predict(model, take(self.X, new)), float)
+            self.predictions[new] = found.reshape(len(new), *self.predictions.shape[1:])
+            self.known[new] = True
+        return self.predictions[rows]
+
+    def losses(self, model, rows, y):
+        return ((np.asarray(y) - self.of(model, rows)) ** 2).reshape(len(rows), -1).sum(axis=1)
+
+    def kinds(self):
+        return {"permuted": "permuted"}, None
+
+    def found(self, share):
+        return {"suggested": self.predictions}
+
+
+class _Classified(_Predicted):
+    """A classifier's probabilities, computed once for each sample: it is scored under several labels."""
+
+    def __init__(self, predict, X, y):
+        self.classes = np.unique(y)
+        super().__init__(predict, X, y, len(self.classes))
+
+    def losses(self, model, rows, y):
+        """Return the log-odds of the most probable other class against the given one.
+
+        With two classes this has the order of the log-loss. With more, wrong labels are ranked better: average
+        precision on scikit-learn's digits, 10 to 30 % uniform or confusable label noise, is 0.003 to 0.02 higher.
+        """
+        others, own = np.log(np.maximum(self.of(model, rows), EPS)), np.searchsorted(self.classes, y)
+        at = np.arange(len(rows))
+        mine = others[at, own]
+        others[at, own] = -np.inf
+        return others.max(axis=1) - mine
+
+    def kinds(self):
+        """Return confusable errors to estimate the share from: on digits they bound that of uniform ones too."""
+        return {"confusable": confusable(self.predictions.copy(), self.classes)}, {"uniform": "uniform"}
+
+    def found(self, share):
+        own = np.searchsorted(self.classes, self.y)
+        log_loss = -np.log(np.maximum(self.predictions[np.arange(len(own)), own], EPS))
+        return {"suggested": self.classes[self.predictions.argmax(axis=1)], "margin": -share.losses,
+                "log_loss": log_loss}  # fmt: skip
