@@ -81,7 +81,7 @@ def test_probabilities_rise_with_the_loss_and_add_up_to_the_estimate(share, seed
 def test_predicted_shares_of_wrong_samples_are_near_the_truth(share):
     gaps = []
     for seed in range(20):
-        report, wrong = mixture(share, seed=seed, distance=4.5)
+        report, wrong = mixture(share, seed=seed, distance=5)
         found, dropped = report.summary(), ~report.kept[-1]
         gaps.append(abs(found["wrong_among_dropped"] - wrong[dropped].mean()))
         assert abs(found["wrong_among_kept"] - wrong[~dropped].mean()) < 0.03
