@@ -23,7 +23,7 @@ from ..parameters import whole
 from ..trimming import as_losses, n_kept, trim
 from .planting import _OfLabels, labels_of, named, plant, take
 
-__all__ = ["ErrorShare", "choose_fraction", "compare", "error_share"]
+__all__ = ["ErrorShare", "choose_fraction", "compare", "error_share", "split"]
 
 START = 0.5  # fraction that the first, trimmed fits keep
 LEAST = 0.7  # share of planted errors that a threshold must reach: beyond it, they are no longer like real ones
@@ -269,7 +269,7 @@ def error_share(
     kept, estimates = labels_of(kept).astype(bool), []
     history = [kept]
     for n_folds in folds:
-        fold = _folds(n, n_folds, groups, random)
+        fold = split(n, n_folds, groups, random)
         given, planted, by_label = _out_of_fold(X, y, fit, losses, kinds, kept, fold, random)
         each = [compare(given, wrong, level=level) for wrong in planted]
         found = max(each[: len(names)], key=lambda one: one.upper)
@@ -338,7 +338,7 @@ def _out_of_fold(X, y, fit, losses, kinds, kept, fold, random):
     return given, [np.concatenate(found) for found in planted], by_label
 
 
-def _folds(n, folds, groups, random) -> np.ndarray:
+def split(n: int, folds: int, groups, random) -> np.ndarray:
     """Return the fold of each sample, shape (n,); each group is spread evenly."""
     order = random.permutation(n)
     if groups is not None:

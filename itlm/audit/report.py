@@ -132,6 +132,15 @@ class Report:
         for name, values in every.items():
             if values is not None and (found := values.shape[0] if hasattr(values, "shape") else len(values)) != n:
                 raise ValueError(f"{name} has {found} samples, and losses has {n}: give one for each")
+        if margin is not None and (given is None or given.ndim != 1):
+            raise ValueError("margin needs the given labels, one for each sample: pass given too, or leave margin out")
+        if given is not None and (missing := _missing(given)):
+            raise ValueError(f"given lacks {missing} of {n} labels: leave these samples out, or name the gap")
+        if images is not None and (images.dtype != np.uint8 or images.shape[3:] not in ((), (3,)) or images.ndim < 3):
+            raise ValueError(
+                "images must be uint8, (n, height, width) or (n, height, width, 3), got "
+                f"{images.dtype} {images.shape}: scale them to 0 to 255, colours last"
+            )
         found = look(losses, kept[-1], given=given, X=X, share=share, log_loss=log_loss)
         made = provenance(command, seed, data or ("" if X is None else digest(X, given)))
         return cls(ids, losses, kept, given, suggested, margin, share, found, scores, images, details, made)
@@ -387,8 +396,15 @@ def digest(X, y=None) -> str:
     return total.hexdigest()
 
 
+def _missing(given) -> int:
+    """Return how many labels are None or NaN."""
+    return int(sum(one is None or one != one for one in given.ravel())) if given.dtype.kind in "Of" else 0
+
+
 def _unique(ids) -> np.ndarray:
     """Return the ids if they are unique; else an error names one that is not."""
+    if ids.ndim != 1:
+        raise ValueError(f"ids must be one for each sample, got an array of shape {ids.shape}")
     names, counts = np.unique(ids.astype(str), return_counts=True)
     if (counts > 1).any():
         raise ValueError(
