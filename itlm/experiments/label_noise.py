@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from ..audit import systematic
-from ..deep import corruption, images
+from ..deep import corruption, images, people
 from ..deep.inputs import to_tensor
 from ..deep.networks import pick_device
 from ..trimming import trim
 from . import rounds as engine
 
-__all__ = ["RARE", "Task", "centroid_distances", "draw", "forget", "fraction_of", "yardstick"]
+__all__ = ["RARE", "Task", "centroid_distances", "draw", "forget", "fraction_of", "published", "yardstick"]
 
 RARE = (7, 8, 9)  # classes that an imbalance makes rare
 
@@ -56,7 +56,7 @@ def draw(
     ----------
     dataset, n : str, int
         Labelled image set of `itlm.deep.images.load`, and number of training images.
-    noise : {"systematic", "random", "confusable"}, or a name of `itlm.deep.images.HUMAN`
+    noise : {"systematic", "random", "confusable"}, or a name of `itlm.deep.people.HUMAN`
         Kind of label noise, see `itlm.deep.corruption`; or, for cifar10, labels that people gave. The test labels have
         no such noise.
     clean : float in [0, 1]
@@ -88,7 +88,7 @@ def draw(
             )
         others = others[corruption.stratified_subset(data.train_y[others], held_out, np.random.default_rng([seed, 1]))]
         data = data._replace(test_x=data.train_x[others], test_y=data.train_y[others])
-    if noise in images.HUMAN:
+    if noise in people.HUMAN:
         noisy, test_labels = _human(dataset, noise, chosen), data.test_y
     else:
         noisy = _spoilt(noise, data.train_y[chosen], data.train_x[chosen], clean, random)
@@ -118,6 +118,29 @@ def _subset(labels, n, imbalance, random) -> np.ndarray:
     if len(thinned) < n:
         raise ValueError(f"n={n} with imbalance={imbalance:g} needs more images than there are; lower n")
     return np.delete(thinned, random.choice(common, len(thinned) - n, replace=False))
+
+
+def published(dataset: str) -> Task:
+    """Return the test images of a set with the labels that were published; ``is_bad`` are the confirmed errors.
+
+    Most other errors, if any, are unknown. Train images and labels serve as the test set.
+
+    Parameters
+    ----------
+    dataset : {"mnist", "cifar10"}
+        The set.
+    """
+    data, device = _images(dataset), pick_device()
+    is_bad = np.asarray(images.judged(dataset)) < 3
+    some = slice(None, None, len(data.train_y) // len(data.test_y))
+    y, test_y = (
+        torch.as_tensor(labels.astype(np.int64), device=device) for labels in (data.test_y, data.train_y[some])
+    )
+    return Task(
+        x=to_tensor(data.test_x).to(device), y=y, is_bad=is_bad, rate=float(is_bad.mean()),
+        test_x=to_tensor(data.train_x[some], like=data.test_x).to(device), test_y=test_y, images=data.test_x,
+        noisy_test_y=test_y,
+    )  # fmt: skip
 
 
 def _human(dataset, noise, rows) -> corruption.NoisyLabels:
