@@ -27,7 +27,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ..audit import error_share
+from ..audit import confusable, error_share
 from ..audit.fraction import START
 from ..least_squares.rows import in_place
 from ..parameters import whole
@@ -83,8 +83,10 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         For classifiers, ``"classes"`` trims within each class, so that each keeps its share and none can vanish. None
         trims all samples together. Regressors have no classes.
     errors : "auto", or as ``kind`` of `itlm.audit.plant`, default "auto"
-        The kind of errors that ``support_fraction="auto"`` counts: ``"uniform"`` label noise for classifiers and
-        ``"permuted"`` outputs for regressors by default. Errors of X are not possible.
+        The kind of errors that ``support_fraction="auto"`` counts; errors of X are not possible. By default, for
+        classifiers with ``predict_proba``, confusable label noise, drawn with the first model's probabilities: its
+        bound holds for uniform errors too, on the data that were tried, and not the other way round. For other
+        classifiers ``"uniform"`` label noise, for regressors ``"permuted"`` outputs.
     max_iter : int, at least 1, default 50
         Maximum number of refits after the fit to all samples.
     random_state : int, RandomState or None, default None
@@ -208,7 +210,7 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
 
         losses = _scores(X, y, loss, classes)
         first = refit(np.ones(len(y), bool) if weights is None else weights)
-        self.support_fraction_ = self._fraction(y, refit, losses, select, first)
+        self.support_fraction_ = self._fraction(X, y, refit, losses, select, first)
         rounds = iterate(
             losses, update, first, self.support_fraction_, self.max_iter, select=select, stop_at_fixed_point=True
         )
@@ -292,16 +294,19 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
     def _is_auto(self) -> bool:
         return isinstance(self.support_fraction, str) and self.support_fraction == "auto"
 
-    def _fraction(self, y, refit, losses, select, first):
+    def _fraction(self, X, y, refit, losses, select, first):
         """Return the fraction to keep, given or estimated from the first fit and planted errors."""
         vars(self).pop("error_share_", None)  # of an earlier fit
         if not self._is_auto():
             return self.support_fraction
-        kind = "uniform" if is_classifier(self.estimator) else "permuted"
+        kind = self.errors
+        if isinstance(kind, str) and kind == "auto":
+            kind = "uniform" if is_classifier(self.estimator) else "permuted"
+            if is_classifier(self.estimator) and hasattr(first, "predict_proba"):
+                kind = confusable(first.predict_proba(X), first.classes_)
         fit = lambda rows, _: refit(np.isin(np.arange(len(y)), rows))  # noqa: E731
         self.error_share_ = error_share(
-            np.arange(len(y)), y, fit, losses,
-            kind if isinstance(self.errors, str) and self.errors == "auto" else self.errors,
+            np.arange(len(y)), y, fit, losses, kind,
             kept=select(losses(first), START) > 0, groups=y if is_classifier(self.estimator) else None,
             random_state=0 if self.random_state is None else seed_from(self.random_state),
         )  # fmt: skip
