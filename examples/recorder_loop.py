@@ -41,6 +41,6 @@ with tempfile.TemporaryDirectory() as folder:  # yours: a folder that stays, bes
     report = recorder.report(planted=planted.ids)
 
 print(report)
-suspects = report.order[~report.scores["planted"][report.order]][: n // 10]
+suspects = report.ids[report.order[: n // 10]]
 print(f"Of the first {len(suspects)} suspects, {(found != truth)[suspects].mean():.0%} are wrong.")
 report.to_html(sys.argv[1] if len(sys.argv) > 1 else "report.html")

@@ -35,6 +35,7 @@ from ..parameters import one_of, whole
 from ..trimming import check_alpha, trim, unmasked
 from .alarms import SHOWN, Alarm
 from .fraction import compare
+from .planting import take
 from .report import Report
 
 __all__ = ["Count", "Recorder"]
@@ -45,6 +46,8 @@ LABELS = 2**31  # labels are below this: int32
 # mean of seeds 100 to 109, 20 epochs of an MLP with 128 units: 0.996 for uniform errors (mean loss 0.993, last loss
 # 0.991), 0.906 for class a labelled a + 1 (0.866, 0.849). The margin was also best after 5, 10, 40 and 80 epochs.
 SCORES = ("margin", "loss", "last_loss")
+
+NOT_ROWS = {"command", "seed", "data"}  # options of a report that are not of samples
 
 
 class Count(NamedTuple):
@@ -263,9 +266,10 @@ class Recorder:
         planted : array of int, shape (m,), optional
             Positions of samples made wrong on purpose before training, with `itlm.audit.plant`. They give the share of
             wrong samples among the others, with a bound. The bound holds only if real errors are like the planted ones.
-            Planted samples are dropped, and marked in the column ``planted``.
+            The report leaves the planted samples out.
         **options
-            As for `Report.of`, such as ``X``, ``images`` or ``details``; a regression's values as ``given``.
+            As for `Report.of`, such as ``X``, ``images`` or ``details``, with n rows; a regression's values as
+            ``given``.
 
         Raises
         ------
@@ -295,22 +299,25 @@ class Recorder:
             share = compare(ranking[others & known], ranking[~others & known])
             share = replace(share, by_kind={"planted": share})
             alpha = share.fraction() if alpha is None else alpha
-            columns["planted"] = ~others
         check_alpha(alpha)
         kept = []
         for losses in chain((values[0] for _, values, _ in self._each(epoch)), [ranking]):
             some = others & ~np.isnan(losses)
-            kept.append(others.copy())
+            kept.append(np.ones(self.n, bool))
             if some.any():
                 kept[-1][some] = trim(losses[some], alpha, groups=None if labels is None else labels[some])
         ranking = np.where(known, ranking, np.median(ranking[known])) if known.any() else ranking
         made = {
-            "kept": kept, "ids": ids, "given": labels, "suggested": self._known(1), "share": share, "scores": columns,
-            "log_loss": ranking if classifies and score != "margin" else None,
-            "command": f"Recorder.report, {score=}, {alpha=}",
-        }  # fmt: skip
-        report = Report.of(ranking, **made | options)
-        return replace(report, alarms=report.alarms + tuple(_alarms(known, counts)))
+            "kept": np.array(kept).T, "ids": np.arange(self.n) if ids is None else np.asarray(ids), "given": labels,
+            "suggested": self._known(1), "log_loss": ranking if classifies and score != "margin" else None,
+        } | columns  # fmt: skip
+        rows, made = np.flatnonzero(others), made | options
+        for name in made.keys() - NOT_ROWS:
+            made[name] = None if made[name] is None else take(made[name], rows)
+        made["kept"], made["scores"] = made["kept"].T, {name: made.pop(name) for name in columns}
+        made = {"share": share, "command": f"Recorder.report, {score=}, {alpha=}"} | made
+        report = Report.of(ranking[rows], **made)
+        return replace(report, alarms=report.alarms + tuple(_alarms(known[rows], counts)))
 
     def _begin(self) -> None:
         self._now = np.full((2, self.n), np.nan, np.float32)  # losses and margins of this epoch
