@@ -12,7 +12,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, Self
 
-__all__ = ["Parameters", "Range", "alpha_of", "check", "flag", "one_of", "parameter", "real", "whole"]
+__all__ = ["Parameters", "Range", "alpha_of", "check", "flag", "one_of", "parameter", "real", "text", "whole"]
 
 PAPERMILLS = ("PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")  # what papermill --inject-paths sets by itself
 
@@ -30,7 +30,7 @@ class Range:
     above_low, optional : bool
         Whether ``low`` itself is excluded, and whether None is allowed.
     choices : tuple of str
-        The names allowed, for ``str``.
+        The names allowed, for ``str``; empty for any text.
     meaning, none : str
         What the parameter is, with its unit, in one phrase; and what None means.
     """
@@ -49,6 +49,8 @@ class Range:
             said = "one of " + ", ".join(map(repr, self.choices))
         elif self.kind is bool:
             said = "True or False"
+        elif self.kind is str:
+            said = "text"
         else:
             said = f"{'an integer' if self.kind is int else 'a number'} {self.interval()}".rstrip()
         return said + (" or None" if self.optional else "")
@@ -88,7 +90,7 @@ class Range:
         if self.kind is bool:
             fits = type(value).__name__ in ("bool", "bool_")  # includes NumPy's bool
         elif self.kind is str:
-            fits = value in self.choices
+            fits = value in self.choices if self.choices else isinstance(value, str)
         else:
             number = Integral if self.kind is int else Real
             fits = (
@@ -120,6 +122,11 @@ def real(low: float = 0, high: float | None = None, **more) -> Range:
 def one_of(*choices: str, **more) -> Range:
     """Allow the given names."""
     return Range(str, choices=choices, **more)
+
+
+def text(**more) -> Range:
+    """Allow any text."""
+    return Range(str, **more)
 
 
 def flag(**more) -> Range:

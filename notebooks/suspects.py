@@ -71,7 +71,6 @@ report
 
 # %% tags=["hide-input"]
 first = report.order[:16]
-captions = [f"{y[i]}, not {report.suggested[i]}?"[:14] for i in first]
 figures.image_grid(pixels[first].reshape(-1, 8, 8), [f"{y[i]} or {report.suggested[i]}?" for i in first], columns=8)
 plt.show()
 
@@ -90,7 +89,8 @@ plt.show()
 #
 # The same samples and the same kind of model for every method. The rivals: the log-loss of one model of all samples;
 # the log-loss out of fold; cleanlab's ranking by normalised margin, out of fold {cite:p}`northcutt2021`; and for
-# networks the margin over the epochs of a fit {cite:p}`pleiss2020`.
+# networks the margin over the epochs of a fit {cite:p}`pleiss2020`. CIFAR-10N are labels that people gave to CIFAR-10
+# {cite:p}`wei2022`.
 
 # %% tags=["hide-input"]
 recorded = results("suspects.runs"), results("suspects")
@@ -137,8 +137,8 @@ fig.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=10)
 plt.show()
 
 # %% [markdown]
-# *Average precision of the rankings, mean and 95 % interval; hollow marks are single seeds. Below the axes: the share of
-# wrong labels. 100 % means that all wrong labels come first.*
+# *Average precision of the rankings, mean and 95 % interval; hollow marks are single seeds. Below the axes: the share
+# of wrong labels. 100 % means that all wrong labels come first.*
 
 # %% tags=["hide-input", "full-width"]
 rows, gaps = [], []
@@ -159,8 +159,8 @@ for title, cases in SETTINGS:
 HTML(pd.DataFrame(rows).to_html(index=False, classes="sortable", border=0))
 
 # %% [markdown]
-# *The report beside the best of the others, chosen with hindsight for each row: mean ± 95 % interval, and the difference
-# seed by seed. Fits count one fit to all samples as 1.*
+# *The report beside the best of the others, chosen with hindsight for each row: mean ± 95 % interval, and the
+# difference seed by seed. Fits count one fit to all samples as 1.*
 
 # %% tags=["hide-input"]
 means = np.array([gap.after.mean - gap.before.mean for gap in gaps])
@@ -170,9 +170,9 @@ print(f"better than the best rival in {(means > 0).sum()} of {len(means)} settin
 # %% [markdown]
 # ## Errors that people confirmed
 #
-# {cite:t}`northcutt2021` asked five people about suspicious labels in the test sets of MNIST and CIFAR-10. They found
-# 15 and 54 wrong. Nobody was asked about most other images, and those that were asked about had been chosen by
-# confident learning, which favours rankings like cleanlab's.
+# {cite:t}`northcutt2021errors` asked five people about suspicious labels in the test sets of MNIST and CIFAR-10. They
+# found 15 and 54 wrong. Nobody was asked about most other images. Those asked about had been chosen by confident
+# learning, which favours rankings like cleanlab's.
 
 # %% tags=["hide-input"]
 rows = []
@@ -205,8 +205,8 @@ ax.plot(100 * true, 100 * predicted[told], "o", ms=4, color=ITLM, alpha=0.6)
 ax.set(xlabel="wrong among the dropped (%)", ylabel="predicted (%)", xlim=(25, 100), ylim=(25, 100))
 plt.show()
 off = abs(predicted[told] - true)
-print(f"within 5 points in {(off <= 0.05).mean():.0%}, within 10 points in {(off <= 0.1).mean():.0%} of {len(off)} runs; "
-      f"the bound on the share of wrong labels holds in {(share <= bound).mean():.0%} of {len(share)} runs; "
+print(f"within 5 points in {(off <= 0.05).mean():.0%}, within 10 points in {(off <= 0.1).mean():.0%} of {len(off)} "
+      f"runs; the bound on the share of wrong labels holds in {(share <= bound).mean():.0%} of {len(share)} runs; "
       f"the share cannot be told in {(~told).mean():.0%}")  # fmt: skip
 
 # %% [markdown]

@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError, dataclass
 
 import pytest
 
-from itlm.parameters import Parameters, Range, alpha_of, check, flag, one_of, parameter, real, whole
+from itlm.parameters import Parameters, Range, alpha_of, check, flag, one_of, parameter, real, text, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +136,7 @@ def test_a_class_without_a_docstring_or_without_fields_gets_no_section():
         (parameter("a", one_of("a", "b", "c"), "rule"), 'rule: a, b or c', '{"a", "b", "c"}'),
         (parameter("a", one_of("a"), "rule"), 'rule: a', '{"a"}'),
         (parameter(None, one_of("a", "b"), "rule"), 'rule: a or b; None: set by the scale', '{"a", "b"} or None'),
+        (parameter("", text(), "path"), "path", "str"),
         (parameter(False, flag(), "whether to trim"), "whether to trim", "bool"),
         (parameter(None, flag(), "whether to trim"), "whether to trim; None: set by the scale", "bool or None"),
         (parameter(3, whole(), ""), "at least 0", "int, at least 0"),
@@ -180,3 +181,9 @@ def test_alpha_is_five_points_below_what_is_clean_and_at_least_five(clean, alpha
 def test_a_short_comment_leaves_out_names_in_the_middle():
     assert one_of(*"abcdefg", meaning="rule").comment(short=True) == "rule: a, b, c, ... or g"
     assert one_of(*"abc", meaning="rule").comment(short=True) == "rule: a, b or c"
+
+
+def test_text_may_be_anything_but_a_number():
+    assert text().check("path", "a b") == "a b" and text().check("path", "") == ""
+    with pytest.raises(ValueError, match="path must be text, got 5"):
+        text().check("path", 5)
