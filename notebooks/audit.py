@@ -44,6 +44,8 @@ seed: int = 0  # seed of models, folds and planted errors, at least 0
 
 # %% tags=["hide-input"]
 import json
+import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pandas as pd
@@ -87,7 +89,8 @@ if not table:
 
 # %%
 ids = ["--id", id_column] if id_column else []
-code = main([table, "--target", target, *ids, "--model", model, "--out", out, "--seed", str(seed)])
+with redirect_stderr(sys.stdout):
+    code = main([table, "--target", target, *ids, "--model", model, "--out", out, "--seed", str(seed)])
 
 # %% [markdown]
 # `report.html` is the page to look at, `report.csv` and `report.json` hold all rows, and `cleaned.csv` those that are

@@ -37,6 +37,8 @@ seed: int = 0  # seed of models, folds and planted errors, at least 0
 
 # %% tags=["hide-input"]
 import json
+import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -82,7 +84,8 @@ if not folder:
 
 # %%
 more = ["--features", features] if features else []
-code = main([folder, *more, "--out", out, "--seed", str(seed)])
+with redirect_stderr(sys.stdout):
+    code = main([folder, *more, "--out", out, "--seed", str(seed)])
 
 # %% [markdown]
 # `report.html` shows the suspects, with a box to tick for each; `kept.txt` lists the images to keep.

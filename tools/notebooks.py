@@ -204,8 +204,11 @@ def clean(notebook: nbformat.NotebookNode) -> None:
             cell.metadata.pop(key, None)
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
-        if cell.cell_type == "code":  # a progress bar that has gone leaves its carriage returns behind
-            cell.outputs = [o for o in cell.outputs if not (o.get("name") == "stderr" and "\r" in o.text)]
+        if cell.cell_type == "code":
+            for output in cell.outputs:
+                if output.output_type == "stream":  # what a carriage return has overwritten, such as progress bars
+                    output.text = re.sub(r"[^\n]*\r", "", output.text)
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" or o.text.strip()]
             for i in range(len(cell.outputs) - 1, 0, -1):
                 first, second = cell.outputs[i - 1 : i + 1]
                 if first.get("name") == second.get("name") == "stdout":  # what it had cut in two

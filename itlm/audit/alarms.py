@@ -106,7 +106,7 @@ def _one_class(losses, given):
 
 def _shared_detail(losses, classes, X):
     """Warn if the easiest samples of a class share a feature that varies among the others of the class."""
-    table = _numbers(X)
+    table, names = _numbers(X)
     if table is None or len(table) < 200:
         return
     for label in [None] if classes is None else np.unique(classes):
@@ -122,9 +122,10 @@ def _shared_detail(losses, classes, X):
         odd = np.flatnonzero(varied & apart & (easy.std(axis=0) < SAME * spread))
         if len(odd):
             where = "" if label is None else f" of class {label}"
+            which = f"number {odd[0]}" if names is None else repr(names[odd[0]])
             yield Alarm(
                 "detail", f"The {size} easiest samples{where} share {len(odd)} feature{'s' * (len(odd) > 1)} that vary "
-                f"among the others, the first is number {odd[0]}. Look at them: a mark that gives the label away (a "
+                f"among the others, the first is {which}. Look at them: a mark that gives the label away (a "
                 "backdoor) makes samples easy, and trimming keeps these.", tuple(order[:size][:SHOWN].tolist()),
             )  # fmt: skip
 
@@ -161,18 +162,18 @@ def row_hashes(X) -> np.ndarray:
     return np.array([int.from_bytes(blake2b(row, digest_size=8).digest(), "little") for row in rows], np.uint64)
 
 
-def _numbers(X) -> np.ndarray | None:
-    """Return the numeric features as a table, (n, d); None if there are none."""
+def _numbers(X):
+    """Return the numeric features as a table, (n, d), and their names, if X is a data frame; None if there are none."""
+    names = None
     if hasattr(X, "iloc"):
         X = X.select_dtypes("number")
         if any(not isinstance(t, np.dtype) for t in X.dtypes):
             X = X.astype(float)
-        X = X.to_numpy()
+        names, X = list(X.columns), X.to_numpy()
     elif hasattr(X, "tocsr"):
-        return None
+        return None, None
     else:
         X = np.asarray(X.detach().cpu() if hasattr(X, "detach") else X)
     if X.dtype.kind not in "biuf" or not X.size or X.size > 5e8:
-        return None
-    table = X.reshape(len(X), -1).astype(np.float32)
-    return table if np.isfinite(table).all() else np.nan_to_num(table, posinf=0, neginf=0)
+        return None, None
+    return np.nan_to_num(X.reshape(len(X), -1).astype(np.float32), posinf=0, neginf=0), names

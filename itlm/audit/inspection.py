@@ -10,13 +10,13 @@ A trimmed model finds systematic errors, which a model of all samples has learnt
 samples, which trimming drops.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from ..trimming import trim
 from .fraction import START, ErrorShare, error_share, split
-from .planting import confusable, labels_of, take
+from .planting import confusable, labels_of, shifted, take
 
 __all__ = ["FOLDS", "inspected", "inspected_by"]
 
@@ -89,9 +89,10 @@ def inspected_by(
     classifies : bool
         Whether y are labels.
     errors : "auto", or as ``kind`` of `itlm.audit.error_share`
-        The kind of errors to plant in y; errors of X are not possible. ``"auto"``: for classifiers confusable ones,
-        drawn with the first models' probabilities, and uniform ones to see how many of them are found; for regressors
-        ``"permuted"`` outputs.
+        The kind of errors to plant in y; errors of X are not possible. For classifiers ``"confusable"`` ones are drawn
+        with the first models' probabilities, and for regressors ``"gross"`` ones move a value by five scales of the
+        first models' residuals. These are planted by default; uniform errors and permuted outputs only to see how many
+        of them are found.
     seed : int
         Seeds the folds and the planted errors.
     progress : callable, optional
@@ -116,7 +117,8 @@ def inspected_by(
     for k in range(FOLDS[0]):
         scored.of(refit(rows[fold != k]), rows[fold == k])
     losses = scored.first_losses()
-    kinds, also = scored.kinds() if isinstance(errors, str) and errors == "auto" else (errors, None)
+    default = isinstance(errors, str) and errors == "auto"
+    kinds, also = (scored.kinds(), scored.also) if default else (_named(errors, scored.kinds()), None)
     share = error_share(
         rows, labels, refit, scored.losses, kinds, also=also, kept=trim(losses, START, groups=groups), groups=groups,
         rounds=len(FOLDS) - 1, folds=FOLDS[1:], random_state=random,
@@ -124,8 +126,18 @@ def inspected_by(
     return share, scored.found(share)
 
 
+def _named(errors, own: dict) -> dict:
+    """Return kinds of errors by name; ``own`` are those that depend on the first models."""
+    if not isinstance(errors, Mapping):
+        several = errors if isinstance(errors, list | tuple) else [errors]
+        errors = {one if isinstance(one, str) else f"kind {k}": one for k, one in enumerate(several, 1)}
+    return {name: own.get(one, one) if isinstance(one, str) else one for name, one in errors.items()}
+
+
 class _Predicted:
     """A regressor's values, computed once for each sample, and squared errors."""
+
+    also = {"permuted": "permuted"}
 
     def __init__(self, predict, X, y, width=None):
         self.predict, self.X, self.y, self.model, self.first = predict, X, y, None, None
@@ -157,7 +169,10 @@ class _Predicted:
         return ((y - predictions) ** 2).reshape(len(y), -1).sum(axis=1)
 
     def kinds(self):
-        return {"permuted": "permuted"}, None
+        """Return errors that are large beside the residuals: smaller ones are neither seen nor counted."""
+        scale, whole = (1.4826 * np.median(np.abs(v - np.median(v, axis=0)), axis=0)
+                        for v in (self.y - self.first, self.y))  # fmt: skip
+        return {"gross": shifted(5.0, scale if np.all(scale > 1e-9 * whole) else None)}
 
     def found(self, share):
         return {"suggested": self.joint(self.predictions, self.first)}
@@ -165,6 +180,8 @@ class _Predicted:
 
 class _Classified(_Predicted):
     """A classifier's probabilities, computed once for each sample: it is scored under several labels."""
+
+    also = {"uniform": "uniform"}
 
     def __init__(self, predict, X, y):
         self.classes = np.unique(y)
@@ -186,8 +203,8 @@ class _Classified(_Predicted):
         return (1 - self.margins(probabilities, y)) / 2
 
     def kinds(self):
-        """Return confusable errors to estimate the share from: on digits they bound that of uniform ones too."""
-        return {"confusable": confusable(self.first, self.classes)}, {"uniform": "uniform"}
+        """Return confusable errors: on digits their bound holds for uniform and systematic ones too."""
+        return {"confusable": confusable(self.first, self.classes)}
 
     def found(self, share):
         joint, own = self.joint(self.predictions, self.first), np.searchsorted(self.classes, self.y)

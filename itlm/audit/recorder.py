@@ -17,30 +17,25 @@ A margin is the logit of the given label minus the largest other one. Its mean o
 margin (AUM; Pleiss et al., *Identifying Mislabeled Data using the Area Under the Margin Ranking*, NeurIPS 2020).
 """
 
-import re
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
-from zlib import crc32
 
 import numpy as np
 
-from ..errors import Damaged, Refused
-from ..files import write
+from ..errors import Refused
 from ..parameters import one_of, whole
 from ..trimming import check_alpha, trim, unmasked
 from .alarms import SHOWN, Alarm
+from .epochs import Epochs, load, named, save
 from .fraction import compare
 from .planting import take
 from .report import Report
 
 __all__ = ["Count", "Recorder"]
 
-NAME = re.compile(r"epoch-(\d+)-rank-(\d+)-of-(\d+)\.npy")
 LABELS = 2**31  # labels are below this: int32
 # The margin is the default, since it ranked wrong labels best. Average precision on scikit-learn's digits, 20 % wrong,
 # mean of seeds 100 to 109, 20 epochs of an MLP with 128 units: 0.996 for uniform errors (mean loss 0.993, last loss
@@ -97,18 +92,19 @@ class Recorder:
     def __init__(self, n: int, folder, labels=None, *, rank: int = 0, ranks: int = 1, epoch: int | None = None):
         self.n, self.folder, self.ranks = whole(1).check("n", n), Path(folder), whole(1).check("ranks", ranks)
         self.rank = whole(0, self.ranks - 1).check("rank", rank)
+        self._files = Epochs(self.folder, self.n)
         self._classes = np.full((3, self.n), -1, np.int32)  # label as given, class predicted last, epoch of that
         if labels is not None:
             self._classes[0] = _integers("labels", labels, self.n, LABELS, "number the classes 0, 1, ...")
         self.folder.mkdir(parents=True, exist_ok=True)  # now, to fail before the first epoch
         self._take_classes()
-        files = self._files()
+        files = self._files.by_epoch()
         self.epoch = max(files, default=-1) + 1
         if files:
-            self._read(files[self.epoch - 1])  # a damaged file or another run's is an error now
+            self._files.read(files[self.epoch - 1])  # a damaged file or another run's is an error now
         if epoch is not None:
             self.epoch = min(whole().check("epoch", epoch), self.epoch)
-        self._before = {path for path in self.folder.iterdir() if NAME.fullmatch(path.name)}
+        self._before = self._files.paths()
         self._begin()
 
     def log(self, ids, logits=None, labels=None, *, losses=None) -> None:
@@ -187,16 +183,16 @@ class Recorder:
         if path.exists() and path not in self._before:
             raise Refused(f"{path} is from another process: give each process its rank, and each run its folder")
         for old in self._before - {path}:  # epochs to be replaced, of this rank or another number of ranks
-            epoch, rank, ranks = _named(old)
+            epoch, rank, ranks = named(old)
             if (epoch > self.epoch and rank == self.rank) or (epoch >= self.epoch and ranks != self.ranks):
                 old.unlink(missing_ok=True)
-        _save(self.folder / f"classes-rank-{self.rank}.npy", self._classes)  # before the file that completes the epoch
+        save(self.folder / f"classes-rank-{self.rank}.npy", self._classes)  # before the file that completes the epoch
         values, facts = self._now, np.array([self.n, self._repeated])
         if self.ranks == 1:
-            _save(path, values, facts)
+            save(path, values, facts)
         else:
             seen = ~np.isnan(values[0])  # a rank sees a share of the samples, and writes only these
-            _save(path, values[:, seen], facts, np.packbits(seen))
+            save(path, values[:, seen], facts, np.packbits(seen))
         self._before.discard(path)
         self.epoch += 1
         self._begin()
@@ -208,7 +204,7 @@ class Recorder:
     @property
     def epochs(self) -> list[int]:
         """The epochs on disk that all ranks have ended, ascending."""
-        return list(self._files())
+        return list(self._files.by_epoch())
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -218,16 +214,16 @@ class Recorder:
     @property
     def losses(self) -> np.ndarray:
         """The losses in each epoch, float32, shape (n_epochs, n), NaN if a sample was missing; read from disk."""
-        return np.array([values[0] for _, values, _ in self._each()])
+        return np.array([values[0] for _, values, _ in self._files.each()])
 
     @property
     def margins(self) -> np.ndarray:
         """The margins in each epoch, as `losses`; NaN also if a sample had no logits."""
-        return np.array([values[1] for _, values, _ in self._each()])
+        return np.array([values[1] for _, values, _ in self._files.each()])
 
     def loss_at(self, epoch: int) -> np.ndarray:
         """Return the losses in one epoch, float32, shape (n,), NaN if a sample was missing."""
-        return self._read(self._upto(epoch)[epoch])[0][0]
+        return self._files.read(self._files.upto(epoch)[epoch])[0][0]
 
     def mean_loss(self, epoch: int | None = None) -> np.ndarray:
         """Return each sample's mean loss until the end of an epoch, by default the last; shape (n,), NaN if unknown."""
@@ -301,7 +297,7 @@ class Recorder:
             alpha = share.fraction() if alpha is None else alpha
         check_alpha(alpha)
         kept = []
-        for losses in chain((values[0] for _, values, _ in self._each(epoch)), [ranking]):
+        for losses in chain((values[0] for _, values, _ in self._files.each(epoch)), [ranking]):
             some = others & ~np.isnan(losses)
             kept.append(np.ones(self.n, bool))
             if some.any():
@@ -350,8 +346,8 @@ class Recorder:
         """Take labels and predictions from the files of all ranks, after checking that the labels agree."""
         mine = self._classes
         for path in sorted(self.folder.glob("classes-rank-*.npy")):
-            theirs = _load(path)[0]
-            self._check_n(path, theirs.shape[1])
+            theirs = load(path)[0]
+            self._files.check_n(path, theirs.shape[1])
             if (differs := (mine[0] >= 0) & (theirs[0] >= 0) & (mine[0] != theirs[0])).any():
                 raise Refused(
                     f"{path} has other labels for {differs.sum()} of {self.n} samples, the first is sample "
@@ -361,52 +357,10 @@ class Recorder:
             newer = theirs[2] > mine[2]
             mine[1:, newer] = theirs[1:, newer]
 
-    def _check_n(self, path, n) -> None:
-        if n != self.n:
-            raise Refused(f"{path} is of a run with n={n}, and this one has n={self.n}: choose another folder")
-
-    def _files(self) -> dict[int, list[Path]]:
-        """Return the files of each complete epoch, by rank."""
-        found = defaultdict(list)
-        for path in self.folder.iterdir():
-            if NAME.fullmatch(path.name):
-                epoch, rank, ranks = _named(path)
-                found[epoch, ranks].append((rank, path))
-        complete = {epoch: sorted(some) for (epoch, ranks), some in sorted(found.items()) if len(some) == ranks}
-        return {epoch: [path for _, path in some] for epoch, some in complete.items()}
-
-    def _upto(self, epoch) -> dict[int, list[Path]]:
-        """Return the files of the complete epochs until the end of one; None is the last."""
-        files = self._files()
-        if not files:
-            raise ValueError(f"{self.folder} has 0 complete epochs, and at least 1 is needed: call end_epoch first")
-        if epoch is not None and epoch not in files:
-            raise ValueError(f"epoch must be recorded, in {min(files)} to {max(files)}, got {epoch!r}: see epochs")
-        return {number: paths for number, paths in files.items() if epoch is None or number <= epoch}
-
-    def _each(self, epoch=None) -> Iterator[tuple[int, np.ndarray, int]]:
-        """Yield each epoch, its losses and margins, shape (2, n), and its number of repetitions."""
-        for number, paths in self._upto(epoch).items():
-            yield number, *self._read(paths)
-
-    def _read(self, paths) -> tuple[np.ndarray, int]:
-        """Return the losses and margins of one epoch, and its number of repetitions, from the files of all ranks."""
-        values, repeated = np.full((2, self.n), np.nan, np.float32), 0
-        for path in paths:
-            found, (n, again), *seen = _load(path)
-            self._check_n(path, n)
-            if not seen:  # the file of the only rank
-                return found, int(again)
-            rows = np.flatnonzero(np.unpackbits(seen[0], count=n))
-            fresh = np.isnan(values[0, rows])
-            values[:, rows[fresh]] = found[:, fresh]
-            repeated += int(again + len(rows) - fresh.sum())
-        return values, repeated
-
     def _summary(self, epoch=None) -> tuple[dict[str, np.ndarray], list[Count]]:
         """Return each sample's means, last loss and number of epochs, until the end of an epoch; and all counts."""
         total, seen, last, counts = np.zeros((2, self.n)), np.zeros((2, self.n), int), np.full(self.n, np.nan), []
-        for number, values, repeated in self._each(epoch):
+        for number, values, repeated in self._files.each(epoch):
             known = ~np.isnan(values)
             np.add(total, values, out=total, where=known)
             np.copyto(last, values[0], where=known[0])
@@ -461,27 +415,3 @@ def _floats(values) -> np.ndarray:
     values = values.detach().cpu().float().numpy() if hasattr(values, "detach") else values  # NumPy has no bfloat16
     with np.errstate(over="ignore"):
         return np.array(values, np.float32)
-
-
-def _named(path) -> tuple[int, int, int]:
-    """Return epoch, rank and number of ranks from a file's name."""
-    return tuple(map(int, NAME.fullmatch(path.name).groups()))
-
-
-def _save(path, *arrays) -> None:
-    """Write arrays one after another as .npy, then a checksum; `numpy.load` reads the first array."""
-    content = BytesIO()
-    for array in arrays:
-        np.save(content, array, allow_pickle=False)
-    write(path, content.getbuffer(), crc32(content.getbuffer()).to_bytes(4, "little"), alone=True)
-
-
-def _load(path) -> list[np.ndarray]:
-    """Return the arrays of a file after checking that it is whole."""
-    content = memoryview(path.read_bytes())
-    if len(content) <= 4 or crc32(content[:-4]) != int.from_bytes(content[-4:], "little"):
-        raise Damaged(f"{path} is damaged: remove it, and the rest can be read without it")
-    file, arrays = BytesIO(content[:-4]), []
-    while file.tell() < len(content) - 4:
-        arrays.append(np.load(file, allow_pickle=False))
-    return arrays

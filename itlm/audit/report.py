@@ -36,6 +36,7 @@ NAMES = {
                 "quality": "label_score"},
     "fiftyone": {"id": "filepath", "given": "ground_truth", "suggested": "predictions", "probability": "mistakenness"},
 }  # fmt: skip
+BLOCK = 5000  # samples that are turned into JSON at a time
 CONFUSIONS = 20  # most frequent ones that the summary lists
 VERSIONS = ("itlm", "numpy", "scipy", "scikit-learn", "pandas", "torch")
 
@@ -175,7 +176,7 @@ class Report:
         """Make a report from a fitted `TrimmedEstimator` or `TrimmedRegressor` and the data that it was fitted to.
 
         The suspects are the samples that the model dropped. Their losses, and the share of wrong samples, are estimated
-        out of fold, by ten further fits, see `itlm.audit.inspection.inspected`.
+        out of fold, by fourteen further fits, see `itlm.audit.inspection`.
 
         Parameters
         ----------
@@ -185,9 +186,8 @@ class Report:
             The data that the model was fitted to.
         ids : sequence of length n, optional
             Names of the samples; default the index of a data frame.
-        errors : "auto", or as ``kind`` of `itlm.audit.error_share`
-            The kinds of errors to plant. By default ``"uniform"`` and confusable ones for classifiers, and
-            ``"permuted"`` outputs for regressors.
+        errors : "auto", or as for `itlm.audit.inspection.inspected_by`
+            The kinds of errors to plant.
         seed : int
             Seeds the folds and the planted errors.
         **options
@@ -354,9 +354,14 @@ class Report:
     def to_json(self, path) -> None:
         """Write provenance, summary and all samples as JSON; its schema is ``itlm/audit/report.schema.json``."""
         table = self.to_frame()
-        rows = [{k: v for k, v in row.items() if v is not None} for row in json.loads(table.to_json(orient="records"))]
-        whole = {"format": FORMAT, "provenance": self.provenance, "summary": self.summary(), "samples": rows}
-        write(Path(path), json.dumps(whole, indent=1, default=_plain, allow_nan=False).encode())
+        whole = {"format": FORMAT, "provenance": self.provenance, "summary": self.summary(), "samples": []}
+        head, tail = json.dumps(whole, indent=1, default=_plain, allow_nan=False).rsplit("[]", 1)
+        blocks = []
+        for at in range(0, len(table), BLOCK):  # all at once would take many times the table's memory
+            rows = json.loads(table.iloc[at : at + BLOCK].to_json(orient="records"))
+            known = [json.dumps({k: v for k, v in row.items() if v is not None}) for row in rows]
+            blocks.append(",\n".join(known).encode())
+        write(Path(path), head.encode(), b"[\n", b",\n".join(blocks), b"\n]", tail.encode())
 
     def to_html(self, path, most: int = 500) -> None:
         """Write one page to look at, without a network: the summary and the first ``most`` suspects."""
