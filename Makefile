@@ -90,7 +90,7 @@ $(BIN)/python:
 	touch $@
 
 .venv/.all: .venv/.book
-	$(INSTALL) '.[torch,book,sweeps,compare,test]'
+	$(INSTALL) '.[audit,torch,book,sweeps,compare,test]'
 	touch $@
 
 .venv/oldest/.made: pyproject.toml tools/oldest.py | $(BIN)/python

@@ -21,7 +21,7 @@
 # ```
 #
 # It scores them with a small network of ours, or with `--features` of yours. On digits with one label in ten wrong,
-# below, the first suspects are wrong, and the report shows them. 10,000 images take some minutes on a CPU.
+# below, most of the first suspects are wrong, and the report shows them. 10,000 images take some minutes on a CPU.
 #
 # Not in the paper {cite:p}`shen2019`.
 
@@ -130,5 +130,5 @@ if chosen != {"folder": "", "features": "", "out": "report", "seed": 0}:
 else:
     share = json.loads((Path(out) / "report.json").read_text())["summary"]["share"]
     wrong = rows["id"].map(lambda name: int(name.split("/")[0]) != truth[int(name[-8:-4])]).to_numpy()
-    assert wrong[:50].mean() > 0.9 and share["upper"] >= wrong.mean(), "the first suspects are not wrong"
+    assert wrong[:50].mean() > 0.8 and share["upper"] >= wrong.mean(), "the first suspects are not wrong"
     print(f"As claimed: {wrong[:50].mean():.0%} of the first 50 suspects are wrong, and the bound holds.")

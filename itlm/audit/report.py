@@ -338,14 +338,15 @@ class Report:
 
         try:
             import pyarrow as pa
+            from pandas.api.types import is_object_dtype
             from pyarrow import parquet
         except ImportError as error:
             from ..errors import Missing
 
             raise Missing("to_parquet needs pyarrow: pip install pyarrow, or take to_csv") from error
         table = self.to_frame(names)
-        texts = table.select_dtypes(object).columns
-        table[texts] = table[texts].astype(str)
+        for name in filter(lambda column: is_object_dtype(table[column]), table.columns):
+            table[name] = table[name].astype(str)
         arrow = pa.Table.from_pandas(table, preserve_index=False)
         arrow = arrow.replace_schema_metadata({"itlm": json.dumps(self.provenance, sort_keys=True)})
         parquet.write_table(arrow, target := io.BytesIO())
