@@ -137,7 +137,7 @@ class ErrorShare:
         all_in, wrong_in = -np.diff(of_all, append=0), -np.diff(wrong, append=0)
         slope = isotonic_regression(wrong_in / all_in, weights=all_in).x
         step = np.searchsorted(self.threshold[some], losses, side="right") - 1
-        return np.clip(slope[np.maximum(step, 0)], 0.0, 1.0)
+        return np.clip(slope[np.maximum(step, 0)], 0.0, 1.0) + 0.0  # never -0.0
 
 
 def compare(losses, planted, *, level: float = 0.95) -> ErrorShare:

@@ -42,7 +42,7 @@ def page(report, most: int = 500) -> str:
 
     Parameters
     ----------
-    report : itlm.audit.Report
+    report : itlm.audit.report.Report
         What to show.
     most : int, at least 1
         Number of suspects in the table: the samples of largest loss.

@@ -11,8 +11,8 @@ A report never knows which samples are wrong. It ranks them by loss, and estimat
 
 import json
 import platform
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import metadata
@@ -384,14 +384,10 @@ def provenance(command: str = "", seed: int | None = None, data: str = "") -> di
     """Return how a report was made: versions, and what is given of command, seed and digest of the data."""
     made = {"python": platform.python_version()}
     for name in VERSIONS:
-        if name != "torch" or "torch" in sys.modules:
-            try:
-                made[name] = metadata.version(name)
-            except metadata.PackageNotFoundError:
-                continue
-    return made | {
-        k: str(v) for k, v in {"command": command, "seed": seed, "data": data}.items() if v not in (None, "")
-    }
+        with suppress(metadata.PackageNotFoundError):
+            made[name] = metadata.version(name)
+    given = {"command": command, "seed": seed, "data": data}
+    return made | {name: str(value) for name, value in given.items() if value not in (None, "")}
 
 
 def digest(X, y=None) -> str:
