@@ -22,6 +22,7 @@ __all__ = ["FOLDS", "inspected", "inspected_by"]
 
 FOLDS = (5, 2, 2, 5)  # of each round: those that rank the samples, the first and the last, see more of them
 EPS = 1e-12  # smallest probability
+BLOCK = 10_000  # samples predicted at a time
 
 
 def inspected(estimator, X, y, **options) -> tuple[ErrorShare, dict]:
@@ -148,8 +149,9 @@ class _Predicted:
         if model is not self.model:
             self.model, self.known[:] = model, False
         if len(new := rows[~self.known[rows]]):
-            found = np.asarray(self.predict(model, take(self.X, new)), float)
-            self.predictions[new] = found.reshape(len(new), *self.predictions.shape[1:])
+            for some in np.array_split(new, -(-len(new) // BLOCK)):  # a pipeline's copies are the peak of the memory
+                found = np.asarray(self.predict(model, take(self.X, some)), float)
+                self.predictions[some] = found.reshape(len(some), *self.predictions.shape[1:])
             self.known[new] = True
         return self.predictions[rows] if self.first is None else self.joint(self.predictions[rows], self.first[rows])
 
