@@ -67,6 +67,7 @@ bench: .venv/.all ## measure trimming, training, solver and sweeps against what 
 	$(BIN)/python tools/bench_lts.py
 	$(BIN)/python tools/bench_synthetic.py
 	$(BIN)/python tools/bench_sweep.py
+	$(BIN)/python tools/bench_audit.py
 
 lock: | $(BIN)/python ## pin what is new in pyproject.toml in requirements.lock (NEWEST=1: the newest versions of all)
 	$(BIN)/python -m pip install --quiet uv

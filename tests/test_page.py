@@ -148,7 +148,10 @@ def test_any_text_stays_text(plain, name, label, column):
     report = Report.of(
         [3.0, 1, 2], kept=[0, 1, 1], ids=np.array([name, name + "1", name + "2"], object), given=labels,
         suggested=labels[::-1], command=name, scores={column: [0.5, np.inf, -1]}, data=label,
-        details=pd.DataFrame({column: [name, None, float("nan")], "other": [label, True, 10**40]}),
+        details=pd.DataFrame(  # of objects: Arrow's strings have no lone surrogates
+            np.array([[name, None, float("nan")], [label, True, 10**40]], object).T,
+            columns=pd.Index([column, "other"], dtype=object),
+        ),
     )  # fmt: skip
     report = dataclasses.replace(report, alarms=(Alarm("class", name, (0, 1)),))
     text = page(report)

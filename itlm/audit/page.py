@@ -130,7 +130,8 @@ def _alarm(alarm, ids, images, rows) -> str:
 
 def _missed(found) -> Iterator[str]:
     """Yield the card of the planted errors that the cut finds, the kind of which it finds least first."""
-    if kinds := sorted(found.get("found", {}).items(), key=lambda one: (one[1], one[0])):
+    kinds = sorted(found.get("found", {}).items(), key=lambda one: (one[1], one[0]))
+    if kinds and found["dropped"]:
         columns = [
             ("Kind of error", [_cell(name) for name, _ in kinds]),
             ("Found", [_cell(part, _percent) for _, part in kinds]),
@@ -222,6 +223,8 @@ def _placed(losses) -> tuple[np.ndarray, float, float, bool, int]:
     finite = losses[np.abs(losses) < 1e300]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     log = low >= 0 and len(finite) > 0 and bool(np.median(finite) < high / SKEWED)
+    if not log and 0 <= low < high / 10:
+        low = 0.0
     if log:
         low = min(max(float(np.quantile(finite[finite > 0], 0.01)), high * 1e-6), high / 100)
     scale = np.log10 if log else np.asarray
