@@ -149,7 +149,7 @@ def test_any_text_stays_text(plain, name, label, column):
         [3.0, 1, 2], kept=[0, 1, 1], ids=np.array([name, name + "1", name + "2"], object), given=labels,
         suggested=labels[::-1], command=name, scores={column: [0.5, np.inf, -1]}, data=label,
         details=pd.DataFrame(  # of objects: Arrow's strings have no lone surrogates
-            np.array([[name, None, float("nan")], [label, True, 10**40]], object).T,
+            np.array([[name, None, float("nan")], [label, True, 10**40]], object).T, dtype=object,
             columns=pd.Index([column, "other"], dtype=object),
         ),
     )  # fmt: skip
