@@ -2,7 +2,7 @@
 
     share, found = inspected(LogisticRegression(), X, y)          any model of scikit-learn
     share, found = inspected_by(fit, probabilities, X, y)         any other classifier, as two functions
-    report = Report.from_share(share, y, X=X, **found)
+    report = Report.from_share(share, y, X=X)                     which samples
 
 In each of four rounds, every sample is scored by a model that was fitted to samples of the other folds: to all of them
 first, then to those that the round before keeps. The last three rounds count the first and the present models equally.

@@ -1,5 +1,7 @@
 """Record each sample's loss and margin in your own training loop, and report the suspects.
 
+In the loop::
+
     recorder = Recorder(n, "losses/", labels=y)            n samples; the folder keeps what is recorded
     for epoch in range(recorder.epoch, 30):                from 0, or after the last complete epoch of a killed run
         for ids, x, labels in loader:                      ids: positions in the data set, 0, 1, ..., n - 1
