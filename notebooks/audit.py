@@ -107,7 +107,10 @@ for alarm in said["alarms"]:
     print("!", alarm["text"])
 first = rows.sort_values("rank").head(10)
 columns = [c for c in ("rank", "id", "given", "suggested", "loss", "probability", "dropped") if c in first]
-HTML(first[columns].round(3).to_html(index=False, border=0))
+shown = first[columns].copy()
+if "probability" in shown:
+    shown["probability"] = ["> 99 %" if p > 0.99 else f"{100 * p:.0f} %" for p in shown["probability"]]
+HTML(shown.to_html(index=False, border=0, float_format="{:.3f}".format))
 
 # %% [markdown]
 # *The ten most suspect rows: the label or value as given, and the suggested one; the loss out of fold; and the

@@ -77,7 +77,8 @@ print(f"share of wrong labels: {model.error_share_}")
 print(f"test accuracy: {100 * plain.score(X_test, y_test):.1f} %, trimmed {100 * model.score(X_test, y_test):.1f} %")
 
 # %% [markdown]
-# **Look at what was dropped** before you trust it. A report ranks the samples, suggests labels, and warns:
+# **Look at what was dropped** before you trust it. A report ranks the samples, suggests labels, and warns. It estimates
+# the share again, with more fits, so its number differs a little:
 
 # %%
 report = Report.from_estimator(model, X, y, seed=seed)
@@ -136,7 +137,7 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 # * **Errors outnumber clean samples**, in all or within a class. Then trimming keeps the errors.
 # * **The model memorises everything.** If no sample has a loss, trimming cannot tell samples apart. `TrimmedEstimator`
 #   warns. Regularise the model, or stop its training early.
-# * **A wrong sample is worth as much as a hard one.** Hard clean samples are dropped too; a model may need them.
+# * **You need every hard sample.** Trimming drops the hardest clean samples too.
 #
 # ## What remains open
 #

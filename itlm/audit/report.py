@@ -377,7 +377,8 @@ class Report:
             lines[0] += f"; wrong: {self.share!r}"
         lines += [f"! {one.text}" for one in self.alarms]
         some = self.to_frame().sort_values("rank").head(5)
-        return "\n".join([*lines, some.drop(columns=["kept_rounds"]).to_string(index=False)])
+        columns = [c for c in ("rank", "id", "given", "suggested", "loss", "probability", "dropped") if c in some]
+        return "\n".join([*lines, some[columns].to_string(index=False, float_format="{:.3g}".format)])
 
 
 def provenance(command: str = "", seed: int | None = None, data: str = "") -> dict[str, str]:
