@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,3 +68,16 @@ def place(tmp_path, monkeypatch):
 def pytest_collection_modifyitems(items):
     """Run notebooks first: a long test at the end would leave the other worker idle."""
     items.sort(key=lambda item: item.get_closest_marker("notebook") is None)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, headless; without one, tests that need it are skipped."""
+    named = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    if not (path := os.environ.get("CHROMIUM") or next(named, None)):
+        pytest.skip("no Chromium: install one, or set $CHROMIUM")
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as p:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        chromium = p.chromium.launch(executable_path=path, args=flags)
+        yield chromium
+        chromium.close()

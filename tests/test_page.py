@@ -2,9 +2,7 @@
 
 import csv
 import dataclasses
-import os
 import re
-import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -18,10 +16,6 @@ from itlm.audit.fraction import compare
 from itlm.audit.page import page
 from itlm.audit.report import Report
 
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: install one, or set $CHROMIUM")
 NASTY = """<script>alert(1)</script> </script> "' onerror=alert(2) x=' & &amp; <!-- --> \u202e ü \ud800 \x00 \r\n"""
 
 
@@ -237,18 +231,6 @@ def test_wrong_arguments_are_named():
 # in a browser
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def opened(browser, tmp_path):
     """Open a report on a phone, with a list of errors and of requests beyond the page itself."""
@@ -274,7 +256,6 @@ def opened(browser, tmp_path):
         context.close()
 
 
-@browser_only
 def test_suspects_are_sorted_searched_filtered_ticked_and_saved(opened, tmp_path):
     names = [NASTY.replace("\ud800", "").replace("\x00", "").strip() if k == 0 else f"sample {k}" for k in range(400)]
     report = of(ids=np.array(names, object))
@@ -316,7 +297,6 @@ def test_suspects_are_sorted_searched_filtered_ticked_and_saved(opened, tmp_path
     assert not page.complaints
 
 
-@browser_only
 @pytest.mark.parametrize(
     "options", [{"color_scheme": "dark"}, {"java_script_enabled": False}], ids=["dark", "no script"]
 )
