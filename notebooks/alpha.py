@@ -111,7 +111,8 @@ plt.show()
 
 # %% [markdown]
 # *Above: the share of all samples and of planted errors with a loss of at least t. Below: their ratio, an upper bound
-# of the share of wrong samples at each t. It falls to the truth (dashed) once no clean sample is left above t.*
+# of the share of wrong samples at each t. It comes down to the truth (dashed) once no clean sample is left above t. It scatters where few samples
+# are left.*
 #
 # Three details make it work:
 #

@@ -15,12 +15,12 @@
 # # Your own data
 #
 # Your data have wrong labels, wrong values or foreign images, and nobody tells which. This page says which tool to
-# take, and **when to take none**: trimming helps if wrong samples are harder to fit than clean ones, and if you know
-# roughly how many there are. Where it fails, the table below shows by how much.
+# use, and **when to use none**: trimming helps if wrong samples are harder to fit than clean ones, and if their share is
+# known or can be estimated. If it fails, the last table shows by how much.
 #
 # Not in the paper {cite:p}`shen2019`.
 #
-# | you have | take | you get |
+# | you have | use | you get |
 # |---|---|---|
 # | a table, CSV or Parquet | {doc}`the command <audit>` `python -m itlm.audit` | a report, and a cleaned table |
 # | a folder of images | {doc}`the same command <own_images>` | a report, and the list of images to keep |
@@ -54,8 +54,8 @@ chosen = parameters.check(
 # %% [markdown]
 # ## A model of scikit-learn
 #
-# Wrap it. `"auto"` estimates from planted errors {doc}`how much is wrong <alpha>`, and keeps the rest. The digits of
-# scikit-learn stand in for your data; some labels are one too high.
+# Wrap it. `"auto"` estimates from planted errors {doc}`how much is wrong <alpha>`, with an upper bound, and drops as much
+# as the bound. The digits of scikit-learn stand in for your data; some labels are one too high.
 
 # %%
 from sklearn.datasets import load_digits
@@ -141,7 +141,7 @@ HTML(pd.DataFrame(rows).to_html(index=False, border=0))
 #
 # ## What remains open
 #
-# * Planted errors speak for errors of their own kind alone.
+# * The bound on the share of wrong samples holds only for errors like the planted ones.
 # * No tool here says whether a wrong label matters for your task.
 
 # %% tags=["hide-input"]

@@ -59,7 +59,7 @@ chosen = parameters.check(
 # ## The data
 #
 # The digits of scikit-learn; some labels are one too high, 0 after 9. **Before training, plant errors of the kind that
-# you fear** in some more samples. They tell how many real ones there are, and the report leaves them out.
+# you fear** in some more samples, 100 to 200. They tell how many real ones there are, and the report leaves them out.
 
 # %%
 images, truth = load_digits(return_X_y=True)
@@ -120,8 +120,9 @@ plt.show()
 # *The mean margin of each sample, by which the report ranks {cite:p}`pleiss2020`. You would see one histogram, of both
 # colours together. Samples left of the dashed line are dropped.*
 #
-# With Lightning it is a callback of ten lines: `examples/recorder_lightning.py` in the repository. With several
-# processes, each has its rank's `Recorder(..., rank=0, ranks=2)`, and repeated samples count once.
+# If you have losses and no logits, call `recorder.log(ids, losses=losses)`. With Lightning it is a callback of ten lines:
+# `examples/recorder_lightning.py` in the repository. With several processes, create one recorder in each, with its
+# `rank` and the number of `ranks`; repeated samples count once.
 #
 # ## Train on what trimming keeps
 #
@@ -181,8 +182,8 @@ print(f"wrong labels: {wrong.mean():.3f}; estimated: {report.share}")
 print(f"true digit predicted, trained on everything: {right(first):.1f} %, with iterate: {right(step.theta):.1f} %")
 
 # %% [markdown]
-# *What both drop. The recorder watches one fit to all samples, and costs nothing. `iterate` fits five networks, and the
-# last one has not seen what was dropped.*
+# *What both drop. The recorder needs no further fit, but the recorded network has learnt the planted errors: train again
+# without them. `iterate` fits five networks; the last one was not trained on what the round before dropped.*
 #
 # ## If you plant the wrong kind
 #
@@ -195,8 +196,8 @@ misled = train(torch.tensor(others.y), tempfile.mkdtemp()).report(planted=others
 print(f"wrong labels: {wrong.mean():.3f}; estimated: {misled.share}")
 
 # %% [markdown]
-# So look at the first suspects, whatever the number says. {doc}`How much is wrong? <alpha>` plants confusable errors,
-# which are a safer guess, but needs further fits.
+# So look at the first suspects, whatever the number says. Confusable errors are a safer guess, but need a model before
+# training: {doc}`a report of a fitted model <own_data>` plants those.
 #
 # ## What remains open
 #

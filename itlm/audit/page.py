@@ -115,7 +115,8 @@ def _predictions(found) -> str:
     some = f"{dropped:,} of the {n:,} samples ({_percent(dropped / n)})" if dropped else "no sample"
     wrong = [("dropped", "wrong_among_dropped")] * (dropped > 0) + [("kept", "wrong_among_kept")] * (dropped < n)
     shares = [f"{_percent(found[key])} of the {name} samples" for name, key in wrong if _told(found)]
-    return f"Trimming dropped {some}." + f" By estimate {' and '.join(shares)} are wrong." * bool(shares)
+    assumed = " The bound holds if real errors are like the planted ones." * bool(shares)
+    return f"Trimming dropped {some}." + f" By estimate {' and '.join(shares)} are wrong." * bool(shares) + assumed
 
 
 def _alarm(alarm, ids, images, rows) -> str:
@@ -269,7 +270,8 @@ def _suspects(report, found, images, rows) -> str:
     if len(dropped) > 1:
         first = [int(one.argmax()) if one.any() else None for one in dropped.T]
         columns.append(("First dropped", [_cell(one) for one in first]))
-        notes.append("First dropped is a round, counted from 0.")
+        start = "; Round 0 drops half of all samples on purpose" * bool(report.kept[0].mean() < 0.6)
+        notes.append(f"First dropped is a round, counted from 0{start}.")
     columns += [
         (name, [_cell(one, _number) for one in report.scores[name][rows]]) for name in sorted(report.scores, key=str)
     ]
