@@ -109,10 +109,9 @@ axes[1].annotate("the truth", (share.threshold[shown][-1], 100 * (y != truth).me
 axes[1].set(xlabel="threshold t: loss (nats)", ylabel="ratio (%)", ylim=(0, 105))
 plt.show()
 
-# %% [markdown]
-# *Above: the share of all samples and of planted errors with a loss of at least t. Below: their ratio, an upper bound
-# of the share of wrong samples at each t. It comes down to the truth (dashed) once no clean sample is left above t. It scatters where few samples
-# are left.*
+# %% [markdown] *Above: the share of all samples and of planted errors with a loss of at least t. Below: their ratio, an
+# upper bound of the share of wrong samples at each t. It comes down to the truth (dashed) once no clean sample is left
+# above t. It scatters where few samples are left.*
 #
 # Three details make it work:
 #

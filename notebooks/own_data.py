@@ -14,8 +14,8 @@
 # %% [markdown]
 # # Your own data
 #
-# Your data have wrong labels, wrong values or foreign images, and nobody tells which. This page says which tool to
-# use, and **when to use none**: trimming helps if wrong samples are harder to fit than clean ones, and if their share is
+# Your data have wrong labels, wrong values or foreign images, and nobody tells which. This page says which tool to use,
+# and **when to use none**: trimming helps if wrong samples are harder to fit than clean ones, and if their share is
 # known or can be estimated. If it fails, the last table shows by how much.
 #
 # Not in the paper {cite:p}`shen2019`.
@@ -54,8 +54,8 @@ chosen = parameters.check(
 # %% [markdown]
 # ## A model of scikit-learn
 #
-# Wrap it. `"auto"` estimates from planted errors {doc}`how much is wrong <alpha>`, with an upper bound, and drops as much
-# as the bound. The digits of scikit-learn stand in for your data; some labels are one too high.
+# Wrap it. `"auto"` estimates from planted errors {doc}`how much is wrong <alpha>`, with an upper bound, and drops as
+# much as the bound. The digits of scikit-learn stand in for your data; some labels are one too high.
 
 # %%
 from sklearn.datasets import load_digits

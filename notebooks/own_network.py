@@ -120,9 +120,9 @@ plt.show()
 # *The mean margin of each sample, by which the report ranks {cite:p}`pleiss2020`. You would see one histogram, of both
 # colours together. Samples left of the dashed line are dropped.*
 #
-# If you have losses and no logits, call `recorder.log(ids, losses=losses)`. With Lightning it is a callback of ten lines:
-# `examples/recorder_lightning.py` in the repository. With several processes, create one recorder in each, with its
-# `rank` and the number of `ranks`; repeated samples count once.
+# If you have losses and no logits, call `recorder.log(ids, losses=losses)`. With Lightning it is a callback of ten
+# lines: `examples/recorder_lightning.py` in the repository. With several processes, create one recorder in each, with
+# its `rank` and the number of `ranks`; repeated samples count once.
 #
 # ## Train on what trimming keeps
 #
@@ -181,9 +181,9 @@ HTML(table.map("{:.1%}".format).to_html(border=0))
 print(f"wrong labels: {wrong.mean():.3f}; estimated: {report.share}")
 print(f"true digit predicted, trained on everything: {right(first):.1f} %, with iterate: {right(step.theta):.1f} %")
 
-# %% [markdown]
-# *What both drop. The recorder needs no further fit, but the recorded network has learnt the planted errors: train again
-# without them. `iterate` fits five networks; the last one was not trained on what the round before dropped.*
+# %% [markdown] *What both drop. The recorder needs no further fit, but the recorded network has learnt the planted
+# errors: train again without them. `iterate` fits five networks; the last one was not trained on what the round before
+# dropped.*
 #
 # ## If you plant the wrong kind
 #
