@@ -171,6 +171,14 @@ HTML(pd.DataFrame(rows).to_html(index=False, classes="sortable", border=0))
 means = np.array([gap.after.mean - gap.before.mean for gap in gaps])
 print(f"better than the best rival in {(means > 0).sum()} of {len(means)} settings; "
       f"worse by more than 2 points in {(means < -2).sum()}; the worst is {means.min():+.1f} points")  # fmt: skip
+tables = [
+    fields for _, cases in SETTINGS for fields in cases if len(of("average_precision", "cleanlab", folds=10, **fields))
+]
+more = [verdicts.evidence(of("average_precision", "cleanlab", folds=10, **fields), of("average_precision", **fields))
+        for fields in tables]  # fmt: skip
+gap = np.array([one.after.mean - one.before.mean for one in more])
+print(f"cleanlab with ten folds, nine fits, on the tables: the report is better in {(gap > 0).sum()} of {len(gap)} "
+      f"settings, the worst is {gap.min():+.1f} points")  # fmt: skip
 
 # %% [markdown]
 # ## Errors that people confirmed
@@ -220,7 +228,7 @@ print(f"within 5 points in {(off <= 0.05).mean():.0%}, within 10 points in {(off
 #
 # ## What remains open
 #
-# * The report costs more fits than the others. They were not given more folds to make up for it.
+# * The report costs more fits than the others. With as many, cleanlab was compared on the tables alone.
 # * Detectors that Orange publishes as `mislabeled` are not compared: the package is not on PyPI.
 # * Whether a wrong label matters for your task, no ranking says.
 

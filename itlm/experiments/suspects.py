@@ -49,6 +49,10 @@ class Config(Parameters):
         more="Report is `itlm.audit`. Loss: log-loss of one model of all samples. Cross-validated: log-loss out of "
         "fold. Cleanlab: its ranking by normalised margin, from the same probabilities. Margins: AUM.",
     )  # fmt: skip
+    folds: int = parameter(
+        tasks.FOLDS, whole(2, 100), "folds of the rankings out of fold, except the report's",
+        more="With ten folds they cost nine fits, about as much as the report.",
+    )  # fmt: skip
     seed: int = parameter(0, whole(), "seed of the data, the errors, the folds and the weights")
 
     def __post_init__(self) -> None:
@@ -104,15 +108,15 @@ def _loss(c, given):
 
 
 def _cross_validated(c, given):
-    p = tasks.out_of_fold(given, c.seed)
-    return -np.log(np.maximum(p[np.arange(len(p)), given.y], EPS)), tasks.FOLDS - 1
+    p = tasks.out_of_fold(given, c.seed, c.folds)
+    return -np.log(np.maximum(p[np.arange(len(p)), given.y], EPS)), c.folds - 1
 
 
 def _cleanlab(c, given):
     from cleanlab.rank import get_label_quality_scores
 
-    p = tasks.out_of_fold(given, c.seed)
-    return -get_label_quality_scores(given.y, p, method="normalized_margin"), tasks.FOLDS - 1
+    p = tasks.out_of_fold(given, c.seed, c.folds)
+    return -get_label_quality_scores(given.y, p, method="normalized_margin"), c.folds - 1
 
 
 def _margins(c, given):
@@ -131,7 +135,7 @@ def digest(config: Config) -> str:
 
 def visits(config: Config) -> float:
     """Return the number of samples times the fits, as the cost of a run."""
-    fits = {"report": 9, "loss": 1, "margins": 2}.get(config.method, tasks.FOLDS - 1)
+    fits = {"report": 9, "loss": 1, "margins": 2}.get(config.method, config.folds - 1)
     return tasks.visits(config.dataset) * fits
 
 

@@ -164,12 +164,12 @@ def schedule(dataset: str, n: int):
     return training.Schedule(steps=training.count_steps(EPOCHS[dataset], n, rest["batch"]), **rest)
 
 
-def out_of_fold(given: Task, seed: int) -> np.ndarray:
+def out_of_fold(given: Task, seed: int, folds: int = FOLDS) -> np.ndarray:
     """Return predicted probabilities, (n, n_classes); no model predicts a sample that it was fitted to."""
     from sklearn.model_selection import StratifiedKFold
 
     found = np.empty((len(given.y), given.n_classes))
-    for rest, mine in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(given.y, given.y):
+    for rest, mine in StratifiedKFold(folds, shuffle=True, random_state=seed).split(given.y, given.y):
         found[mine] = given.probabilities(given.fit(given.X[rest], given.y[rest]), given.X[mine])
     return found
 
