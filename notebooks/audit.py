@@ -122,7 +122,7 @@ share = said["share"]
 print(f"{said['samples']:,} rows: {share['text']}")
 if said["dropped"]:
     print(f"{said['dropped']:,} are dropped; of these {said['wrong_among_dropped']:.0%} are wrong, by estimate")
-for kind, part in said["found"].items():
+for kind, part in said.get("found", {}).items():
     print(f"of {kind} errors planted on purpose, {part:.0%} are found")
 
 # %% [markdown]

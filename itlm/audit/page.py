@@ -132,7 +132,7 @@ def _alarm(alarm, ids, images, rows) -> str:
 def _missed(found) -> Iterator[str]:
     """Yield the card of the planted errors that the cut finds, the kind of which it finds least first."""
     kinds = sorted(found.get("found", {}).items(), key=lambda one: (one[1], one[0]))
-    if kinds and found["dropped"]:
+    if kinds:
         columns = [
             ("Kind of error", [_cell(name) for name, _ in kinds]),
             ("Found", [_cell(part, _percent) for _, part in kinds]),

@@ -277,7 +277,7 @@ class Report:
             ``samples``, ``dropped``; ``share`` (estimate, upper, level, verdict, reasons, text), or None;
             ``wrong_among_dropped`` and ``wrong_among_kept``, predicted; ``classes``, one entry a class; ``confusions``,
             the most frequent (given, suggested, count) among the dropped; ``found``, by kind the share of planted
-            errors that the same cut drops; ``alarms``.
+            errors that the same cut drops, if it drops any; ``alarms``.
         """
         n, dropped, share = len(self.losses), ~self.kept[-1], self.share
         found = {"samples": n, "dropped": int(dropped.sum()), "share": None}
@@ -292,7 +292,8 @@ class Report:
                 "reasons": list(share.reasons), "text": repr(share),
             }  # fmt: skip
             found |= {"wrong_among_dropped": in_dropped, "wrong_among_kept": in_kept}
-            found["found"] = {name: one.found(float(alpha)) for name, one in share.by_kind.items()}
+            if dropped.any():
+                found["found"] = {name: one.found(float(alpha)) for name, one in share.by_kind.items()}
         if self.by_class:
             found |= {"classes": self._classes(dropped), "confusions": self._confusions(dropped)}
         found["alarms"] = [{"kind": one.kind, "text": one.text, "ids": _plain(self.ids[list(one.rows)])}
