@@ -207,18 +207,18 @@ for data in alpha.TABLES:
 HTML(pd.DataFrame(rows).fillna("").to_html(index=False, classes="sortable", border=0))
 
 # %% [markdown]
-# *The same as a table, with a second data set: 400 samples of a table with two classes, gradient boosting. With
-# two classes all kinds of label noise are the same. "Truth above
-# the bound": of the runs with an answer, those whose 95 % bound is too low, over 0 to 50 % wrong labels. Fits: to about
-# half of the samples each for planted errors, to four fifths for the others.*
+# *The same as a table, with a second data set: 400 samples of a table with two classes, gradient boosting. With two
+# classes all kinds of label noise are the same. "Truth above the bound": of the runs with an answer, those whose 95 %
+# bound is too low, over 0 to 50 % wrong labels. Fits: to about half of the samples each for planted errors, to four
+# fifths for the others.*
 #
 # ## When it cannot tell
 #
 # * **Half of a class is wrong in the same way.** If nearly half of the labels "3" are truly "2", no data can say which
 #   half is wrong.
 # * **The model cannot see the errors.** If planted errors have losses like clean samples, no threshold separates them.
-# * **The wrong kind is planted.** The estimate counts errors that are as easy to see as the planted ones, or easier. See
-#   the next figure.
+# * **The wrong kind is planted.** The estimate counts errors that are as easy to see as the planted ones, or easier:
+#   see the next figure.
 
 # %% tags=["hide-input"]
 panels({
