@@ -87,7 +87,7 @@ for step in gan.rounds(config, given):
 table = pd.DataFrame([numbers for _, numbers in history]).rename_axis("round")
 
 # %% tags=["hide-input"]
-chosen = np.random.default_rng(0).permutation(this.n)[:24]
+chosen = np.random.default_rng(0).permutation(this.n)[:16]
 pixels = ((given.x[chosen].permute(0, 2, 3, 1).cpu().numpy() + 1) / 2).squeeze()
 fig = figures.image_grid(pixels, ["bad" if given.is_bad[i] else "clean" for i in chosen])
 for ax, i in zip(fig.axes, chosen, strict=True):
