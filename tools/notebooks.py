@@ -205,15 +205,12 @@ def clean(notebook: nbformat.NotebookNode) -> None:
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
         if cell.cell_type == "code":
+            join(cell.outputs)
             for output in cell.outputs:
                 if output.output_type == "stream":  # what a carriage return has overwritten, such as progress bars
                     output.text = re.sub(r"[^\n]*\r", "", output.text)
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" or o.text.strip()]
-            for i in range(len(cell.outputs) - 1, 0, -1):
-                first, second = cell.outputs[i - 1 : i + 1]
-                if first.get("name") == second.get("name") == "stdout":  # what it had cut in two
-                    first.text += second.text
-                    del cell.outputs[i]
+            join(cell.outputs)  # what stderr had cut in two
     for number, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), 1):
         cell.execution_count = number
         for output in cell.outputs:
@@ -221,6 +218,15 @@ def clean(notebook: nbformat.NotebookNode) -> None:
                 output.execution_count = number
             if figure := output.get("data", {}).get("image/svg+xml"):
                 output.data["image/svg+xml"] = BETWEEN.sub("><", COMMENT.sub("", figure))
+
+
+def join(outputs: list) -> None:
+    """Join successive outputs of one stream."""
+    for i in range(len(outputs) - 1, 0, -1):
+        first, second = outputs[i - 1 : i + 1]
+        if first.output_type == "stream" and first.get("name") == second.get("name"):
+            first.text += second.text
+            del outputs[i]
 
 
 def save(notebook: nbformat.NotebookNode, target: Path) -> None:
