@@ -44,7 +44,9 @@ seed: int = 0  # seed of models, folds and planted errors, at least 0
 
 # %% tags=["hide-input"]
 import json
+import os
 import sys
+import tempfile
 from contextlib import redirect_stderr
 from pathlib import Path
 
@@ -78,6 +80,7 @@ if not table:
     patients = load_breast_cancer(as_frame=True).frame.rename(columns={"target": "diagnosis"})
     truth = patients["diagnosis"].map({0: "malignant", 1: "benign"})
     patients["diagnosis"] = plant(patients, truth.to_numpy(str), "uniform", 57, random_state=seed).y
+    os.chdir(tempfile.mkdtemp())  # the demo writes nothing into your folder
     table = "patients.csv"
     patients.to_csv(table, index=False)
 

@@ -38,6 +38,9 @@ errors: float = 0.3  # fraction of the labels that this page corrupts, in [0.05,
 seed: int = 0  # seed of the errors and the split, at least 0
 
 # %% tags=["hide-input"]
+import os
+import tempfile
+
 import pandas as pd
 from IPython.display import HTML
 
@@ -45,6 +48,7 @@ from itlm import parameters, verdicts
 from itlm.experiments import backdoor, labels
 from itlm.records import results, series
 
+os.chdir(tempfile.mkdtemp())
 chosen = parameters.check(
     globals(),
     errors=parameters.real(0.05, 0.45, meaning="fraction of the labels that this page corrupts"),
@@ -82,7 +86,7 @@ print(f"test accuracy: {100 * plain.score(X_test, y_test):.1f} %, trimmed {100 *
 
 # %%
 report = Report.from_estimator(model, X, y, seed=seed)
-report.to_html("report.html")
+report.to_html("report.html")  # this page works in a temporary folder
 report
 
 # %% [markdown]

@@ -37,7 +37,9 @@ seed: int = 0  # seed of models, folds and planted errors, at least 0
 
 # %% tags=["hide-input"]
 import json
+import os
 import sys
+import tempfile
 from contextlib import redirect_stderr
 from pathlib import Path
 
@@ -71,6 +73,7 @@ if not folder:
     digits = images.load("mnist5k")
     pixels, truth = digits.train_x[:1000], digits.train_y[:1000].astype(int)
     given = plant(pixels, truth, "uniform", 100, random_state=seed).y
+    os.chdir(tempfile.mkdtemp())  # the demo writes nothing into your folder
     folder = "digits"
     for i, (image, label) in enumerate(zip(pixels, given, strict=True)):
         place = Path(folder, str(label), f"{i:04}.png")

@@ -30,6 +30,7 @@ errors: float = 0.2  # fraction of the labels that this page corrupts, in [0.05,
 seed: int = 0  # seed of the errors, the weights and the batches, at least 0
 
 # %% tags=["hide-input"]
+import os
 import tempfile
 
 import matplotlib.pyplot as plt
@@ -49,6 +50,7 @@ from itlm.figures import BAD, CLEAN
 figures.style()
 torch.set_num_threads(1)
 folder = tempfile.mkdtemp()
+os.chdir(tempfile.mkdtemp())
 chosen = parameters.check(
     globals(),
     errors=parameters.real(0.05, 0.45, meaning="fraction of the labels that this page corrupts"),
@@ -101,7 +103,7 @@ def train(y, folder):
 
 recorder = train(torch.tensor(planted.y), folder)
 report = recorder.report(planted=planted.ids)
-report.to_html("report.html")
+report.to_html("report.html")  # this page works in a temporary folder
 report
 
 # %% tags=["hide-input"]

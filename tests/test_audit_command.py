@@ -355,7 +355,7 @@ def test_a_full_disk_leaves_the_earlier_report(tmp_path, capsys, monkeypatch):
 
 
 def test_ctrl_c_leaves_nothing(tmp_path):
-    path = saved(patients()[0], tmp_path)
+    path = saved(pd.concat([patients()[0]] * 20), tmp_path)  # so many rows that it is not over at once
     command = [sys.executable, "-m", "itlm.audit", path, "--target", "label", "--out", str(tmp_path / "report")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ALONE) as process:
         while "fit 2" not in (line := process.stderr.readline()):

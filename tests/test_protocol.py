@@ -17,7 +17,7 @@ from itlm.experiments.protocol import OFFERED, Experiment, digest_of_simulation,
 from itlm.parameters import Parameters
 from itlm.records import tables
 
-OURS = ("alpha", "backdoor", "cifar", "gan", "labels", "one_step", "regressors", "synthetic")
+OURS = ("alpha", "backdoor", "cifar", "gan", "labels", "one_step", "regressors", "suspects", "synthetic")
 
 TRIAL = '''
 """A user's own experiment: does the trimmed mean find the middle of contaminated numbers?"""
