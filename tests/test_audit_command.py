@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
-from itlm.audit import tables
+from itlm.audit import models, tables
 from itlm.audit.__main__ import main
 
 REPORT = ["cleaned.csv", "report.csv", "report.html", "report.json"]
@@ -201,7 +201,7 @@ def test_columns_become_what_they_hold(tmp_path):
                  "'infinite': 4 infinite values"):  # fmt: skip
         assert part in said
     for model in ("boosting", "linear"):
-        fitted = tables.pipeline(table.X, table.task, model).fit(table.X[:150], table.y[:150])
+        fitted = models.pipeline(table.X, table.task, model).fit(table.X[:150], table.y[:150])
         assert (fitted.predict(table.X[150:]) == table.y[150:]).mean() > 0.8
 
 

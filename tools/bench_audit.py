@@ -15,7 +15,7 @@ import pandas as pd
 import sklearn.pipeline
 
 from itlm.audit import __main__ as command
-from itlm.audit import inspection, report, tables  # noqa: F401 - loaded before the memory is measured
+from itlm.audit import inspection, models, report, tables  # noqa: F401 - loaded before the memory is measured
 
 N, SEED = 100_000, 0
 MEGA = 2**20

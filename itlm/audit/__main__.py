@@ -107,13 +107,13 @@ def _check(asked) -> None:
 
 def _audit_table(asked, place: Path) -> str:
     """Write the report of a table; return its result in one sentence."""
-    from . import tables
+    from . import models, tables
 
     table = tables.read(asked.path, asked.target, asked.id, asked.task)
     n, d = table.X.shape
     for note in [f"{asked.path}: {n:,} rows, {d:,} columns to learn from.", *table.notes]:
         _say(note)
-    model = tables.pipeline(table.X, table.task, asked.model or "boosting", asked.seed)
+    model = models.pipeline(table.X, table.task, asked.model or "boosting", asked.seed)
     report = _report(asked, model, table.X, table, table.task, {"X": table.X, "details": table.X})
     _write(report, asked, place)
     files.write(place / "cleaned.csv", tables.cleaned(table, report.kept[-1]))

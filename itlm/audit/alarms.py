@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .fraction import ErrorShare
+from .planting import labels_of
 
-__all__ = ["Alarm", "look", "row_hashes"]
+__all__ = ["Alarm", "are_classes", "look", "row_hashes"]
 
 CHANCE = 1e-3  # probability of a false alarm, for all classes or features together
 RATIO = 2.0  # a class must be dropped this many times as often as all samples
@@ -45,14 +46,18 @@ def look(losses, kept, *, given=None, X=None, share: ErrorShare | None = None, l
     if share is not None and share.verdict == "cannot tell":
         found.append(Alarm("share", f"The share of wrong samples cannot be told: {'; '.join(share.reasons)}."))
     found += _blind(losses, kept, log_loss)
-    classes = given is not None and given.ndim == 1 and given.dtype.kind not in "fc"
-    if classes:
+    if classes := are_classes(given):
         found += [*_out_of_proportion(kept, given), *_one_class(losses, given)]
     if X is not None:
         found += _shared_detail(losses, given if classes else None, X)
         if given is not None:
             found += _duplicates(given, X)
     return tuple(found)
+
+
+def are_classes(given) -> bool:
+    """Tell whether labels as given are classes, not the values of a regression, which are floats."""
+    return given is not None and given.ndim == 1 and given.dtype.kind not in "fc"
 
 
 def _blind(losses, kept, log_loss):
@@ -156,7 +161,7 @@ def row_hashes(X) -> np.ndarray:
         X = X.tocsr()
         rows = [X.indices[a:b].tobytes() + X.data[a:b].tobytes() for a, b in zip(X.indptr, X.indptr[1:], strict=False)]
     else:
-        X = np.asarray(X.detach().cpu() if hasattr(X, "detach") else X)
+        X = labels_of(X)
         X = X.astype(str) if X.dtype == object else X
         rows = [row.tobytes() for row in np.ascontiguousarray(X)]
     return np.array([int.from_bytes(blake2b(row, digest_size=8).digest(), "little") for row in rows], np.uint64)
@@ -173,7 +178,7 @@ def _numbers(X):
     elif hasattr(X, "tocsr"):
         return None, None
     else:
-        X = np.asarray(X.detach().cpu() if hasattr(X, "detach") else X)
+        X = labels_of(X)
     if X.dtype.kind not in "biuf" or not X.size or X.size > 5e8:
         return None, None
     return np.nan_to_num(X.reshape(len(X), -1).astype(np.float32), posinf=0, neginf=0), names

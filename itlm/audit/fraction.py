@@ -14,14 +14,14 @@ are planted among samples that a trimmed fit keeps: a planted error on a wrong l
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..parameters import whole
 from ..trimming import as_losses, n_kept, trim
-from .planting import _OfLabels, labels_of, named, plant, take
+from .planting import _OfLabels, labels_of, plant, several, take
 
 __all__ = ["ErrorShare", "choose_fraction", "compare", "error_share", "split"]
 
@@ -258,10 +258,8 @@ def error_share(
     if len(folds) != rounds:
         raise ValueError(f"folds has {len(folds)} numbers for {rounds} rounds: give one for each, or a single one")
     random, n = np.random.default_rng(random_state), len(y)
-    names, kinds = _kinds(kind)
-    if also is not None:
-        more, others = _kinds(also)
-        kinds += others
+    feared, others = several(kind), {} if also is None else several(also)
+    kinds = [*feared.values(), *others.values()]
     if groups is None and all(isinstance(one, _OfLabels) for one in kinds):
         groups = labels_of(y)
     if kept is None:
@@ -272,7 +270,7 @@ def error_share(
         fold = split(n, n_folds, groups, random)
         given, planted, by_label = _out_of_fold(X, y, fit, losses, kinds, kept, fold, random)
         each = [compare(given, wrong, level=level) for wrong in planted]
-        found = max(each[: len(names)], key=lambda one: one.upper)
+        found = max(each[: len(feared)], key=lambda one: one.upper)
         estimates.append(found.estimate)
         kept = labels_of(trim(given, 1 - min(found.estimate, MOST), groups=groups))
         history.append(kept)
@@ -283,7 +281,7 @@ def error_share(
     reasons = list(found.reasons)
     if len(estimates) > 1 and abs(estimates[-1] - estimates[-2]) > SETTLED:
         reasons.append(f"the estimate does not settle ({', '.join(f'{e:.2f}' for e in estimates)})")
-    if np.ptp(estimated := [one.estimate for one in each[: len(names)]]) > AGREE:
+    if np.ptp(estimated := [one.estimate for one in each[: len(feared)]]) > AGREE:
         reasons.append(f"the kinds disagree ({', '.join(f'{one:.2f}' for one in estimated)})")
     if ambiguous > DISTINCT:
         reasons.append("the samples of a given label belong to two classes in nearly equal parts")
@@ -291,22 +289,13 @@ def error_share(
     return replace(
         found, verdict=verdict, reasons=tuple(reasons) if verdict == "cannot tell" else (), by_round=tuple(estimates),
         losses=given, kept=np.array(history), suggested=suggested, margin=margin,
-        by_kind=dict(zip(names if also is None else names + more, each, strict=True)),
+        by_kind=dict(zip([*feared, *others], each, strict=True)),
     )  # fmt: skip
 
 
 def choose_fraction(*arguments, **options) -> float:
     """Return `ErrorShare.fraction` of `error_share`, whose parameters these are: the fraction to keep."""
     return error_share(*arguments, **options).fraction()
-
-
-def _kinds(kind) -> tuple[list[str], list[Callable]]:
-    """Return the names and the functions of one kind of error or several."""
-    several = kind if isinstance(kind, Mapping) else dict(enumerate(kind if isinstance(kind, list | tuple) else [kind]))
-    if not several:
-        raise ValueError("kind names no kind of error: give at least one")
-    names = [k if isinstance(k, str) else v if isinstance(v, str) else f"kind {k + 1}" for k, v in several.items()]
-    return names, [named(one) for one in several.values()]
 
 
 def _out_of_fold(X, y, fit, losses, kinds, kept, fold, random):

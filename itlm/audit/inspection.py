@@ -10,15 +10,15 @@ A trimmed model finds systematic errors, which a model of all samples has learnt
 samples, which trimming drops.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from ..trimming import trim
 from .fraction import START, ErrorShare, error_share, split
-from .planting import confusable, labels_of, shifted, take
+from .planting import confusable, labels_of, several, shifted, spread, take
 
-__all__ = ["FOLDS", "inspected", "inspected_by"]
+__all__ = ["FOLDS", "inspected", "inspected_by", "log_losses"]
 
 FOLDS = (5, 2, 2, 5)  # of each round: those that rank the samples, the first and the last, see more of them
 EPS = 1e-12  # smallest probability
@@ -119,7 +119,7 @@ def inspected_by(
         scored.of(refit(rows[fold != k]), rows[fold == k])
     losses = scored.first_losses()
     default = isinstance(errors, str) and errors == "auto"
-    kinds, also = (scored.kinds(), scored.also) if default else (_named(errors, scored.kinds()), None)
+    kinds, also = (scored.kinds(), scored.also) if default else (several(errors, scored.kinds()), None)
     share = error_share(
         rows, labels, refit, scored.losses, kinds, also=also, kept=trim(losses, START, groups=groups), groups=groups,
         rounds=len(FOLDS) - 1, folds=FOLDS[1:], random_state=random,
@@ -127,12 +127,9 @@ def inspected_by(
     return share, scored.found(share)
 
 
-def _named(errors, own: dict) -> dict:
-    """Return kinds of errors by name; ``own`` are those that depend on the first models."""
-    if not isinstance(errors, Mapping):
-        several = errors if isinstance(errors, list | tuple) else [errors]
-        errors = {one if isinstance(one, str) else f"kind {k}": one for k, one in enumerate(several, 1)}
-    return {name: own.get(one, one) if isinstance(one, str) else one for name, one in errors.items()}
+def log_losses(probabilities, codes) -> np.ndarray:
+    """Return - log of the probability of each sample's class, (n,); ``codes`` number the columns."""
+    return -np.log(np.maximum(probabilities[np.arange(len(codes)), codes], EPS))
 
 
 class _Predicted:
@@ -172,9 +169,8 @@ class _Predicted:
 
     def kinds(self):
         """Return errors that are large beside the residuals: smaller ones are neither seen nor counted."""
-        scale, whole = (1.4826 * np.median(np.abs(v - np.median(v, axis=0)), axis=0)
-                        for v in (self.y - self.first, self.y))  # fmt: skip
-        return {"gross": shifted(5.0, scale if np.all(scale > 1e-9 * whole) else None)}
+        scale = spread(self.y - self.first)
+        return {"gross": shifted(5.0, scale if np.all(scale > 1e-9 * spread(self.y)) else None)}
 
     def found(self, share):
         return {"suggested": self.joint(self.predictions, self.first)}
@@ -210,6 +206,5 @@ class _Classified(_Predicted):
 
     def found(self, share):
         joint, own = self.joint(self.predictions, self.first), np.searchsorted(self.classes, self.y)
-        log_loss = -np.log(np.maximum(joint[np.arange(len(own)), own], EPS))
         return {"suggested": self.classes[joint.argmax(axis=1)], "margin": self.margins(joint, self.y),
-                "log_loss": log_loss}  # fmt: skip
+                "log_loss": log_losses(joint, own)}  # fmt: skip

@@ -186,15 +186,15 @@ def permuted(X, y, rows, random):
 
 
 def shifted(k: float = 5.0, scale: float | None = None) -> Callable:
-    """Return a kind of error that moves an output up or down by ``k`` scales; default scale: 1.4826 MAD of y."""
+    """Return a kind of error that moves an output up or down by ``k`` scales; default scale: `spread` of y."""
 
     def change(X, y, rows, random):
         values = labels_of(y).astype(float)
-        spread = scale if scale is not None else 1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0)
-        if not np.all(np.asarray(spread) > 0):
-            raise ValueError(f"scale must be above 0, got {spread}: give the scale of the outputs' noise")
+        size = spread(values) if scale is None else scale
+        if not np.all(np.asarray(size) > 0):
+            raise ValueError(f"scale must be above 0, got {size}: give the scale of the outputs' noise")
         sign = random.choice([-1.0, 1.0], size=(len(rows),) + (1,) * (values.ndim - 1))
-        return None, values[rows] + sign * k * spread
+        return None, values[rows] + sign * k * size
 
     return change
 
@@ -219,6 +219,30 @@ def foreign(samples) -> Callable:
 
 
 KINDS = {"uniform": uniform(), "permuted": permuted, "wrong_unit": wrong_unit()}
+
+
+def spread(values) -> np.ndarray:
+    """Return 1.4826 times the median absolute deviation of each column, which estimates a normal standard deviation."""
+    return 1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0)
+
+
+def several(kind, own: Mapping | None = None) -> dict[str, Callable]:
+    """Return kinds of errors by name.
+
+    Parameters
+    ----------
+    kind : str or callable, or sequence or mapping of these
+        One kind or several; a mapping names them.
+    own : mapping of str to callable, optional
+        Further kinds that have a name.
+    """
+    if not isinstance(kind, Mapping):
+        each = kind if isinstance(kind, list | tuple) else [kind]
+        kind = {one if isinstance(one, str) else f"kind {k}": one for k, one in enumerate(each, 1)}
+    if not kind:
+        raise ValueError("kind names no kind of error: give at least one")
+    own = own or {}
+    return {name: own[one] if isinstance(one, str) and one in own else named(one) for name, one in kind.items()}
 
 
 def named(kind) -> Callable:

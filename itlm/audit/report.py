@@ -23,7 +23,7 @@ import numpy as np
 
 from ..files import write
 from ..trimming import as_losses, trim
-from .alarms import Alarm, look, row_hashes
+from .alarms import Alarm, are_classes, look, row_hashes
 from .fraction import ErrorShare
 from .planting import labels_of
 
@@ -264,9 +264,7 @@ class Report:
     @property
     def by_class(self) -> bool:
         """Whether the given labels are classes, which the report then counts."""
-        return self.margin is not None or (
-            self.given is not None and self.given.ndim == 1 and self.given.dtype.kind not in "fc"
-        )
+        return self.margin is not None or are_classes(self.given)
 
     def summary(self) -> dict:
         """Return what is known of all samples, as plain numbers and text, ready for JSON.

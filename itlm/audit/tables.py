@@ -1,16 +1,12 @@
-"""Read a table from a file, and make a model for its columns: numbers, categories, dates, text, missing values.
+"""Read a table from a file, and find out what its columns hold: numbers, categories, dates, text, missing values.
 
-    table = read("my.csv", "label")
-    model = pipeline(table.X, table.task)                gradient boosting; or "linear", or "package.module:Class"
-    share, found = inspected(model, table.X, table.y)
-    text = cleaned(table, share.kept[-1])                the file without the dropped rows, as bytes
-
-The pipeline is fitted anew in each fold, so nothing of a held-out sample reaches its model. Only the types of columns
-are found out from all rows.
+table = read("my.csv", "label")
+model = pipeline(table.X, table.task)                of `itlm.audit.models`
+share, found = inspected(model, table.X, table.y)
+text = cleaned(table, share.kept[-1])                the file without the dropped rows, as bytes
 """
 
 import csv
-import importlib
 import re
 from collections import Counter
 from difflib import get_close_matches
@@ -21,23 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone, is_classifier
-from sklearn.compose import make_column_transformer
-from sklearn.decomposition import TruncatedSVD
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from ..errors import Missing
 
-__all__ = ["LEAST", "LEAST_OF_CLASS", "TASKS", "Table", "checked_classes", "cleaned", "pipeline", "read"]
+__all__ = ["LEAST", "LEAST_OF_CLASS", "TASKS", "Table", "checked_classes", "cleaned", "read"]
 
 PARQUET = (".parquet", ".pq")
 TASKS = ("classification", "regression")
-MIXINS = dict(zip(TASKS, ("ClassifierMixin", "RegressorMixin"), strict=True))
 LEAST = 100  # samples: with fewer, the bound of the share says nothing
 LEAST_OF_CLASS = 15  # samples of each class: half are kept at first, and both folds must have some of these
 CLASSES = 20  # a target with at most so many distinct integers has classes
@@ -45,8 +31,6 @@ PER_CLASS = 10  # and at least so many samples a class, on average
 NUMERIC = 0.95  # a column of text holds numbers if this share of its values are numbers, or all but marks such as ?
 NAMES = 0.95  # a column whose share of distinct values exceeds this names the rows
 WORDS, DISTINCT = 3.0, 0.1  # text has this many words a value, and more than this share of distinct values
-CATEGORIES = 254  # per column; rarer ones share one code
-TOPICS, HASHES = 50, 2**14  # numbers that boosting sees of a text column, and hashed words
 DATES = ("ISO8601", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y")
 COMMA = re.compile(r"(^|;)-?\d+,\d+(;|$)")  # a decimal comma
 TIMES = ("", " %H:%M", " %H:%M:%S")
@@ -343,86 +327,6 @@ def _is_text(column) -> bool:
     return types.is_string_dtype(column) or types.is_object_dtype(column) or isinstance(
         column.dtype, pd.CategoricalDtype
     )  # fmt: skip
-
-
-def pipeline(X: pd.DataFrame, task: str, model: str = "boosting", seed: int = 0):
-    """Return an unfitted scikit-learn pipeline for the columns of a `Table`.
-
-    Parameters
-    ----------
-    X : data frame
-        The features, typed as in `Table`.
-    task : {"classification", "regression"}
-    model : str
-        ``"boosting"``: scikit-learn's histogram gradient boosting. ``"linear"``: logistic regression, or ridge.
-        ``"package.module:Class"``: your own class, made without arguments. Boosting gets missing values and categories
-        as they are. Other models get imputed and scaled numbers, and a column for each category. Text becomes TF-IDF of
-        hashed words; except for linear models, its 50 principal axes.
-    seed : int
-        Seeds boosting and the axes.
-
-    Raises
-    ------
-    ValueError
-        If ``model`` cannot be imported, or is no estimator for the task.
-    """
-    final = _estimator(model, task, seed)
-    numbers, dates, categories = (list(X.select_dtypes(kind)) for kind in (["number", "bool"], "datetime", "category"))
-    texts = X.columns.drop([*numbers, *dates, *categories])
-    codes, moments = FunctionTransformer(_codes), FunctionTransformer(_moments)
-    if model == "boosting":
-        final.set_params(categorical_features=np.arange(len(categories)))
-        scaled = "passthrough"
-    else:
-        codes = make_pipeline(codes, OneHotEncoder(handle_unknown="ignore"))
-        scaled = make_pipeline(SimpleImputer(keep_empty_features=True, add_indicator=True), StandardScaler())
-        moments = make_pipeline(moments, clone(scaled))
-    words = [HashingVectorizer(n_features=HASHES, alternate_sign=False), TfidfTransformer(sublinear_tf=True)]
-    if model != "linear":
-        words.append(TruncatedSVD(TOPICS, random_state=seed))
-    columns = make_column_transformer(
-        (codes, categories), (scaled, numbers), (moments, dates), *((make_pipeline(*words), name) for name in texts),
-        sparse_threshold=0.3 if model == "linear" else 0,
-    )  # fmt: skip
-    return make_pipeline(columns, final)
-
-
-def _codes(X: pd.DataFrame) -> np.ndarray:
-    """Return categories as numbers, by descending frequency; rare ones share the last number, missing ones are NaN."""
-    codes = np.column_stack([column.cat.codes for _, column in X.items()]).astype(float)
-    return np.where(codes < 0, np.nan, np.minimum(codes, CATEGORIES - 1))
-
-
-def _moments(X: pd.DataFrame) -> np.ndarray:
-    """Return year, month, day, weekday and seconds since 1970 of each column of dates: float, (n, 5 n_columns)."""
-    parts = [[t.dt.year, t.dt.month, t.dt.day, t.dt.day_of_week, (t - pd.Timestamp(0)).dt.total_seconds()]
-             for _, t in X.items()]  # fmt: skip
-    return np.column_stack([part.to_numpy(float) for column in parts for part in column])
-
-
-def _estimator(model: str, task: str, seed: int):
-    """Return the last step of the pipeline."""
-    classifies = task == TASKS[0]
-    if model == "boosting":
-        return (HistGradientBoostingClassifier if classifies else HistGradientBoostingRegressor)(random_state=seed)
-    if model == "linear":
-        return LogisticRegression(max_iter=1000) if classifies else Ridge()
-    place, _, name = model.partition(":")
-    try:
-        made = clone(getattr(importlib.import_module(place), name)())
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"--model {model!r} cannot be made: {error}; give boosting, linear, or package.module:Class, an estimator "
-            "like scikit-learn's that needs no arguments"
-        ) from error
-    for method in ("fit", "predict_proba" if classifies else "predict"):
-        if not hasattr(made, method):
-            raise ValueError(f"--model {model!r} has no {method}, which {task} needs: take another class")
-    if is_classifier(made) != classifies:
-        raise ValueError(
-            f"--model {model!r} is not for {task}: take another class, or derive yours from {MIXINS[task]}"
-        )
-    return made
 
 
 def _counted(number: int, one: str, many: str | None = None) -> str:

@@ -27,7 +27,6 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ..audit import confusable, error_share
 from ..audit.fraction import START
 from ..least_squares.rows import in_place
 from ..parameters import whole
@@ -36,6 +35,7 @@ from ..weighted import total_weight, trim_mass
 from .checks import check_labels, check_outputs, check_weights, mass_kept, seed_from, warn_undetermined
 from .diagnosis import period, uninformative
 from .losses import LOSSES, METHODS, is_nothing, losses_of, worst_class
+from .share import planted_share
 
 __all__ = ["TrimmedEstimator"]
 
@@ -299,17 +299,9 @@ class TrimmedEstimator(MetaEstimatorMixin, BaseEstimator):
         vars(self).pop("error_share_", None)  # of an earlier fit
         if not self._is_auto():
             return self.support_fraction
-        kind = self.errors
-        if isinstance(kind, str) and kind == "auto":
-            kind = "uniform" if is_classifier(self.estimator) else "permuted"
-            if is_classifier(self.estimator) and hasattr(first, "predict_proba"):
-                kind = confusable(first.predict_proba(X), first.classes_)
-        fit = lambda rows, _: refit(np.isin(np.arange(len(y)), rows))  # noqa: E731
-        self.error_share_ = error_share(
-            np.arange(len(y)), y, fit, losses, kind,
-            kept=select(losses(first), START) > 0, groups=y if is_classifier(self.estimator) else None,
-            random_state=0 if self.random_state is None else seed_from(self.random_state),
-        )  # fmt: skip
+        seed = 0 if self.random_state is None else seed_from(self.random_state)
+        kept = select(losses(first), START) > 0
+        self.error_share_ = planted_share(self.estimator, self.errors, X, y, refit, losses, first, kept, seed)
         return self.error_share_.fraction()
 
     def _routed(self, sample_weight, params):

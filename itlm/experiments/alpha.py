@@ -15,6 +15,7 @@ import numpy as np
 
 from ..audit import error_share
 from ..audit.fraction import START
+from ..audit.inspection import log_losses
 from ..parameters import Parameters, alpha_of, one_of, parameter, real, whole
 from ..records.record import Record, begin
 from ..rivals import shares
@@ -109,7 +110,7 @@ def estimate(config: Config, given: Task) -> dict[str, float]:
         found, fits = _cross_validated(given, c), len(GRID) * (ROUNDS.get(c.dataset, 5) + 1) * FOLDS
     else:
         p, symmetric = tasks.out_of_fold(given, c.seed), c.feared in ("uniform", "several") or given.n_classes == 2
-        losses = -np.log(np.maximum(p[np.arange(len(p)), given.y], 1e-12))
+        losses = log_losses(p, given.y)
         found, fits = (
             {
                 "confident": lambda: shares.confident_joint(given.y, p),

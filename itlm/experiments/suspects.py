@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..audit.inspection import FOLDS, inspected_by
+from ..audit.inspection import FOLDS, inspected_by, log_losses
 from ..audit.report import Report
 from ..parameters import Parameters, one_of, parameter, real, whole
 from ..records.record import Record, begin
@@ -24,7 +24,6 @@ __all__ = ["FIRST", "METHODS", "RECIPE", "Config", "digest", "run", "scores", "t
 
 RECIPE = 1
 FIRST = (100, 500, 1000)  # suspects among which confirmed errors are counted
-EPS = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +108,7 @@ def _loss(c, given):
 
 def _cross_validated(c, given):
     p = tasks.out_of_fold(given, c.seed, c.folds)
-    return -np.log(np.maximum(p[np.arange(len(p)), given.y], EPS)), c.folds - 1
+    return log_losses(p, given.y), c.folds - 1
 
 
 def _cleanlab(c, given):

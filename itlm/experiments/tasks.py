@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..audit import confusable, plant, systematic
+from ..audit.inspection import log_losses
 
 __all__ = [
     "FOLDS", "HUMAN", "IMAGES", "KINDS", "TABLES", "TESTED", "Task", "digest", "draw", "kind_of", "mean_margins",
@@ -48,8 +49,7 @@ class Task(NamedTuple):
 
     def losses(self, model, X, y) -> np.ndarray:
         """Return the log-loss of each sample, (m,)."""
-        p = self.probabilities(model, X)
-        return -np.log(np.maximum(p[np.arange(len(y)), np.asarray(y)], 1e-12))
+        return log_losses(self.probabilities(model, X), np.asarray(y))
 
     def accuracy(self, model) -> float:
         """Return the percentage of test samples whose class is predicted."""
