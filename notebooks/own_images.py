@@ -108,7 +108,7 @@ plt.show()
 #
 # ## With features of yours
 #
-# A large network's features find more than our small network. Save one row for each image file, sorted by class and
+# If you have the features of a larger network, bring them. Save one row for each image file, sorted by class and
 # then by path:
 #
 # ```python

@@ -17,7 +17,7 @@
 # A report ranks your samples by how likely their label is wrong, and says how many are. This page compares its ranking
 # with others, on errors that are known. **On the tables it ranks best in most settings, and clearly so on systematic
 # errors**, which a model of all samples learns. **On labels that people gave to CIFAR-10 it ranks worse** than the
-# plain loss of a small network. Its settings were chosen on the tables, at other seeds; the images had no say.
+# plain loss of a small network. Its settings were chosen on the tables, at other seeds.
 #
 # Not in the paper {cite:p}`shen2019`: there, the samples that trimming drops are a means, not the result.
 
